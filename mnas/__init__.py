@@ -1,0 +1,1 @@
+"""mnas: hardware-aware neural architecture search for the MobileNet family."""

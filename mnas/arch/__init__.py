@@ -1,0 +1,87 @@
+"""What a network is, and every size of it, worked out once. Needs no torch."""
+
+from mnas.arch.architecture import Architecture, BatchNorm, Input
+from mnas.arch.blocks import (
+    BLOCKS,
+    SE,
+    Block,
+    ConvBlock,
+    DepthwiseSeparable,
+    FusedInvertedResidual,
+    HeadConv,
+    HeadItem,
+    HeadLinear,
+    HeadPool,
+    InvertedResidual,
+    Stem,
+    UniversalInvertedBottleneck,
+)
+from mnas.arch.counts import BlockCounts, Counts, count, layer_macs, layer_params
+from mnas.arch.errors import (
+    Fault,
+    InvalidArchitectureError,
+    InvalidFileError,
+    MnasError,
+    UnknownNameError,
+    did_you_mean,
+)
+from mnas.arch.files import UnwritableFileError, atomic_path, shipped_folder, write_atomically
+from mnas.arch.layers import Activation, Gate, Layer, Padding
+from mnas.arch.machine import machine_lock
+from mnas.arch.planning import (
+    Plan,
+    PlannedBlock,
+    plan,
+    plan_block,
+    plan_classifier,
+    plan_head,
+    plan_stem,
+    planned_from_key,
+)
+
+__all__ = [
+    "BLOCKS",
+    "SE",
+    "Activation",
+    "Architecture",
+    "BatchNorm",
+    "Block",
+    "BlockCounts",
+    "ConvBlock",
+    "Counts",
+    "DepthwiseSeparable",
+    "Fault",
+    "FusedInvertedResidual",
+    "Gate",
+    "HeadConv",
+    "HeadItem",
+    "HeadLinear",
+    "HeadPool",
+    "Input",
+    "InvalidArchitectureError",
+    "InvalidFileError",
+    "InvertedResidual",
+    "Layer",
+    "MnasError",
+    "Padding",
+    "Plan",
+    "PlannedBlock",
+    "Stem",
+    "UniversalInvertedBottleneck",
+    "UnknownNameError",
+    "UnwritableFileError",
+    "atomic_path",
+    "count",
+    "did_you_mean",
+    "layer_macs",
+    "layer_params",
+    "machine_lock",
+    "plan",
+    "plan_block",
+    "plan_classifier",
+    "plan_head",
+    "plan_stem",
+    "planned_from_key",
+    "shipped_folder",
+    "write_atomically",
+]

@@ -1,0 +1,40 @@
+"""One lock for the whole machine, so that measuring and training never run together.
+
+A latency measured beside a training is a latency of both. Trainings share the lock, a measurement
+has it alone; the kernel lets go of it when a process dies.
+"""
+
+import contextlib
+import fcntl
+import getpass
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def machine_lock(
+    *, alone: bool, waiting: Callable[[], None] = lambda: None, poll_seconds: float = 0.2
+) -> Iterator[None]:
+    """Hold the machine: shared for training, alone for measuring.
+
+    Args:
+        alone: True for measuring, False for training.
+        waiting: Called once if somebody else holds the lock, before waiting for it.
+        poll_seconds: Time between two tries.
+    """
+    path = Path(tempfile.gettempdir()) / f"mnas-{getpass.getuser()}.lock"
+    with path.open("a") as file:
+        kind = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, kind)
+                break
+            except BlockingIOError:
+                if not told:
+                    waiting()
+                    told = True
+                time.sleep(poll_seconds)
+        yield

@@ -1,0 +1,1 @@
+"""Deployable files of a chosen network, each proven equal."""

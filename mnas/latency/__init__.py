@@ -1,0 +1,1 @@
+"""How fast a network is on a device, from a measured table."""

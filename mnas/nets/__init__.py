@@ -1,0 +1,1 @@
+"""The torch module a plan describes."""

@@ -1,0 +1,1 @@
+"""Ask a sampler, score candidates on workers, record each, resume."""

@@ -1,0 +1,1 @@
+"""Which architectures are allowed, and how choices become one."""
