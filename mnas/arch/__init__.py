@@ -8,10 +8,6 @@ from mnas.arch.blocks import (
     ConvBlock,
     DepthwiseSeparable,
     FusedInvertedResidual,
-    HeadConv,
-    HeadItem,
-    HeadLinear,
-    HeadPool,
     InvertedResidual,
     Stem,
     UniversalInvertedBottleneck,
@@ -26,6 +22,8 @@ from mnas.arch.errors import (
     did_you_mean,
 )
 from mnas.arch.files import UnwritableFileError, atomic_path, shipped_folder, write_atomically
+from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
+from mnas.arch.keys import planned_from_key
 from mnas.arch.layers import Activation, Gate, Layer, Padding
 from mnas.arch.machine import machine_lock
 from mnas.arch.planning import (
@@ -36,7 +34,6 @@ from mnas.arch.planning import (
     plan_classifier,
     plan_head,
     plan_stem,
-    planned_from_key,
 )
 
 __all__ = [

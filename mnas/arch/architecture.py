@@ -1,13 +1,16 @@
 """Architecture: one network with every number explicit, the currency between all rooms."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from mnas.arch.blocks import Block, HeadConv, HeadItem, HeadLinear, HeadPool, Stem
+from mnas.arch.blocks import Block, Stem, one_of
+from mnas.arch.canonical import canonical_json, to_fields
 from mnas.arch.errors import Fault, InvalidArchitectureError
-from mnas.arch.layers import Padding, halved
+from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
+from mnas.arch.layers import PADDINGS, Padding, halved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,9 @@ class BatchNorm:
 
     eps: float
     momentum: float
+
+    def __post_init__(self) -> None:
+        _as_floats(self, "eps", "momentum")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,9 @@ class Architecture:
     head: tuple[HeadItem, ...]
 
     def __post_init__(self) -> None:
+        _as_floats(self, "dropout")
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "head", tuple(self.head))
         faults = list(_faults(self))
         if faults:
             raise InvalidArchitectureError(
@@ -76,24 +85,26 @@ class Architecture:
         Raises:
             InvalidArchitectureError: Names each faulty place and what is allowed there.
         """
-        from mnas.arch.documents import architecture_from_json
+        from mnas.arch.documents import architecture_from_json  # pydantic is loaded at the door
 
         return architecture_from_json(cls, text)
 
     def to_json(self) -> str:
         """The document, indented, ending in a newline; `from_json` reads it back."""
-        from mnas.arch.documents import to_document
-
-        return to_document(self, indent=1) + "\n"
+        return json.dumps(to_fields(self), indent=1) + "\n"
 
     @property
     def id(self) -> str:
         """First 12 hex digits of the sha256 of the canonical document without `name`."""
-        from mnas.arch.documents import canonical_json, to_fields
-
         fields = to_fields(self)
         del fields["name"]
         return hashlib.sha256(canonical_json(fields).encode()).hexdigest()[:12]
+
+
+def _as_floats(value: Architecture | BatchNorm, *names: str) -> None:
+    """Make 0, 0.0 and -0.0 one number, so that equal values have one id."""
+    for name in names:
+        object.__setattr__(value, name, float(getattr(value, name)) + 0.0)
 
 
 def _faults(arch: Architecture) -> Iterator[Fault]:
@@ -104,6 +115,8 @@ def _faults(arch: Architecture) -> Iterator[Fault]:
     ):
         if value < 1:
             yield Fault(place, f"must be at least 1; got {value}")
+    for name, problem in one_of(PADDINGS, padding=arch.padding):
+        yield Fault(name, problem)
     if not 0 <= arch.dropout < 1:
         yield Fault("dropout", f"must be at least 0 and below 1; got {arch.dropout}")
     if not 0 < arch.norm.eps < 1:
@@ -126,19 +139,11 @@ def _head_faults(head: tuple[HeadItem, ...]) -> Iterator[Fault]:
         yield Fault("head", f"needs exactly one item with op 'pool'; got {len(pools)}")
     linear_seen = False
     for index, item in enumerate(head):
+        for name, problem in item.problems():
+            yield Fault(f"head.{index}.{name}", problem)
         match item:
-            case HeadConv():
-                if item.out_channels < 1:
-                    problem = f"must be at least 1; got {item.out_channels}"
-                    yield Fault(f"head.{index}.out_channels", problem)
-                if linear_seen:
-                    yield Fault(f"head.{index}.op", "a 'conv' cannot follow a 'linear'")
-            case HeadLinear():
-                linear_seen = True
-                if item.out_features < 1:
-                    problem = f"must be at least 1; got {item.out_features}"
-                    yield Fault(f"head.{index}.out_features", problem)
-                if pools and index < pools[0]:
-                    yield Fault(f"head.{index}.op", "a 'linear' must come after the 'pool'")
-            case HeadPool():
-                pass
+            case HeadConv() if linear_seen:
+                yield Fault(f"head.{index}.op", "a 'conv' cannot follow a 'linear'")
+            case HeadLinear() if pools and index < pools[0]:
+                yield Fault(f"head.{index}.op", "a 'linear' must come after the 'pool'")
+        linear_seen = linear_seen or isinstance(item, HeadLinear)

@@ -1,29 +1,42 @@
-"""What stands in an architecture document: stem, block operators, head items, each as one value.
+"""The stem and the block operators of an architecture document, each as one value.
 
 Each knows its layers, given the channels and the size that come in, and the faults that its own
 fields have. A block adds its input to its output when `residual` is true; that is stated, never
 deduced, because published networks differ where shapes would allow it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from mnas.arch.layers import (
-    Activate,
+    ACTIVATIONS,
+    GATES,
     Activation,
-    Conv,
-    Flatten,
     Gate,
     Layer,
-    Linear,
-    Norm,
-    Pool,
     SqueezeExcite,
+    conv_norm,
+    depthwise,
     halved,
 )
 
 Problems = Iterator[tuple[str, str]]  # (field, what was found and what is allowed)
+
+
+def at_least_one(**fields: int) -> Problems:
+    """The problem of each named number that is below 1."""
+    for name, value in fields.items():
+        if value < 1:
+            yield name, f"must be at least 1; got {value}"
+
+
+def one_of(allowed: Sequence[str | None], **fields: str | None) -> Problems:
+    """The problem of each named text that is not allowed; a type checker cannot see them all."""
+    for name, value in fields.items():
+        if value not in allowed:
+            listed = ", ".join(map(repr, allowed))
+            yield name, f"must be one of {listed}; got {value!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +51,11 @@ class SE:
     activation: Activation
     gate: Gate
 
+    def problems(self) -> Problems:
+        yield from at_least_one(channels=self.channels)
+        yield from one_of(ACTIVATIONS, activation=self.activation)
+        yield from one_of(GATES, gate=self.gate)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stem:
@@ -49,14 +67,21 @@ class Stem:
     activation: Activation
 
     def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
-        return _conv_norm(
-            "", in_channels, size, self.out_channels, self.activation, self.kernel, self.stride
+        return conv_norm(
+            "",
+            in_channels,
+            size,
+            self.out_channels,
+            activation=self.activation,
+            kernel=self.kernel,
+            stride=self.stride,
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
         yield from _odd("kernel", self.kernel)
         yield from _stride(self.stride, size)
-        yield from _positive(out_channels=self.out_channels)
+        yield from at_least_one(out_channels=self.out_channels)
+        yield from one_of(ACTIVATIONS, activation=self.activation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +96,19 @@ class ConvBlock:
     residual: bool
 
     def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
-        return _conv_norm(
-            "", in_channels, size, self.out_channels, self.activation, self.kernel, self.stride
+        return conv_norm(
+            "",
+            in_channels,
+            size,
+            self.out_channels,
+            activation=self.activation,
+            kernel=self.kernel,
+            stride=self.stride,
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
         yield from _odd("kernel", self.kernel)
+        yield from one_of((*ACTIVATIONS, None), activation=self.activation)
         yield from _block(self, in_channels, size)
 
 
@@ -98,20 +130,30 @@ class DepthwiseSeparable:
     residual: bool
 
     def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+        out_size = halved(size, self.stride)
         return (
-            *_depthwise("depthwise", in_channels, size, self.activation, self.kernel, self.stride),
-            *_se(self.se, in_channels, halved(size, self.stride)),
-            *_conv_norm(
+            *depthwise(
+                "depthwise",
+                in_channels,
+                size,
+                activation=self.activation,
+                kernel=self.kernel,
+                stride=self.stride,
+            ),
+            *_se(self.se, in_channels, out_size),
+            *conv_norm(
                 "pointwise",
                 in_channels,
-                halved(size, self.stride),
+                out_size,
                 self.out_channels,
-                self.pointwise_activation,
+                activation=self.pointwise_activation,
             ),
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
         yield from _odd("kernel", self.kernel)
+        yield from one_of(ACTIVATIONS, activation=self.activation)
+        yield from one_of((*ACTIVATIONS, None), pointwise_activation=self.pointwise_activation)
         yield from _squeeze(self.se)
         yield from _block(self, in_channels, size)
 
@@ -142,15 +184,23 @@ class InvertedResidual:
     def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         expanded, out_size = self.expanded_channels, halved(size, self.stride)
         return (
-            *_conv_norm("expand", in_channels, size, expanded, self.activation),
-            *_depthwise("depthwise", expanded, size, self.activation, self.kernel, self.stride),
+            *conv_norm("expand", in_channels, size, expanded, activation=self.activation),
+            *depthwise(
+                "depthwise",
+                expanded,
+                size,
+                activation=self.activation,
+                kernel=self.kernel,
+                stride=self.stride,
+            ),
             *_se(self.se, expanded, out_size),
-            *_conv_norm("project", expanded, out_size, self.out_channels, None),
+            *conv_norm("project", expanded, out_size, self.out_channels, activation=None),
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
         yield from _odd("kernel", self.kernel)
-        yield from _positive(expanded_channels=self.expanded_channels)
+        yield from at_least_one(expanded_channels=self.expanded_channels)
+        yield from one_of(ACTIVATIONS, activation=self.activation)
         if not self.expand:
             yield (
                 "expand",
@@ -183,16 +233,23 @@ class FusedInvertedResidual:
     def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         expanded, out_size = self.expanded_channels, halved(size, self.stride)
         return (
-            *_conv_norm(
-                "expand", in_channels, size, expanded, self.activation, self.kernel, self.stride
+            *conv_norm(
+                "expand",
+                in_channels,
+                size,
+                expanded,
+                activation=self.activation,
+                kernel=self.kernel,
+                stride=self.stride,
             ),
             *_se(self.se, expanded, out_size),
-            *_conv_norm("project", expanded, out_size, self.out_channels, None),
+            *conv_norm("project", expanded, out_size, self.out_channels, activation=None),
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
         yield from _odd("kernel", self.kernel)
-        yield from _positive(expanded_channels=self.expanded_channels)
+        yield from at_least_one(expanded_channels=self.expanded_channels)
+        yield from one_of(ACTIVATIONS, activation=self.activation)
         yield from _squeeze(self.se)
         yield from _block(self, in_channels, size)
 
@@ -224,15 +281,27 @@ class UniversalInvertedBottleneck:
         expanded, out_size = self.expanded_channels, halved(size, self.stride)
         start_stride = 1 if self.kernel else self.stride
         inner_size = halved(size, start_stride)
-        start = _depthwise("start", in_channels, size, None, self.start_kernel, start_stride)
-        middle = _depthwise(
-            "depthwise", expanded, inner_size, self.activation, self.kernel, self.stride
+        start = depthwise(
+            "start",
+            in_channels,
+            size,
+            activation=None,
+            kernel=self.start_kernel,
+            stride=start_stride,
+        )
+        middle = depthwise(
+            "depthwise",
+            expanded,
+            inner_size,
+            activation=self.activation,
+            kernel=self.kernel,
+            stride=self.stride,
         )
         return (
             *(start if self.start_kernel else ()),
-            *_conv_norm("expand", in_channels, inner_size, expanded, self.activation),
+            *conv_norm("expand", in_channels, inner_size, expanded, activation=self.activation),
             *(middle if self.kernel else ()),
-            *_conv_norm("project", expanded, out_size, self.out_channels, None),
+            *conv_norm("project", expanded, out_size, self.out_channels, activation=None),
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
@@ -241,7 +310,8 @@ class UniversalInvertedBottleneck:
                 yield name, f"must be 0, 3 or 5 (0: no such convolution); got {kernel}"
         if self.stride > 1 and not (self.kernel or self.start_kernel):
             yield "stride", f"no depthwise convolution is there to have it; got {self.stride}"
-        yield from _positive(expanded_channels=self.expanded_channels)
+        yield from at_least_one(expanded_channels=self.expanded_channels)
+        yield from one_of(ACTIVATIONS, activation=self.activation)
         yield from _block(self, in_channels, size)
 
 
@@ -259,102 +329,6 @@ BLOCKS: dict[str, type[Block]] = {
     "fused_inverted_residual": FusedInvertedResidual,
     "universal_inverted_bottleneck": UniversalInvertedBottleneck,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadConv:
-    """A 1x1 convolution of the head, before or after pooling."""
-
-    op: Literal["conv"] = field(default="conv", kw_only=True)
-    out_channels: int
-    norm: bool
-    bias: bool
-    activation: Activation | None
-
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
-        conv = Conv(
-            name="conv",
-            in_channels=in_channels,
-            size=size,
-            out_channels=self.out_channels,
-            bias=self.bias,
-        )
-        return (conv, *_after("", self.out_channels, size, self.norm, self.activation))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadPool:
-    """Global average pooling."""
-
-    op: Literal["pool"] = field(default="pool", kw_only=True)
-
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
-        return (Pool(name="pool", in_channels=in_channels, size=size),)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadLinear:
-    """A fully connected layer of the head, after pooling."""
-
-    op: Literal["linear"] = field(default="linear", kw_only=True)
-    out_features: int
-    norm: bool
-    bias: bool
-    activation: Activation | None
-
-    def layers(self, in_channels: int, size: int | None) -> tuple[Layer, ...]:
-        flatten = Flatten(name="flatten", in_channels=in_channels)
-        linear = Linear(
-            name="linear", in_channels=in_channels, out_channels=self.out_features, bias=self.bias
-        )
-        return (
-            *(() if size is None else (flatten,)),
-            linear,
-            *_after("", self.out_features, None, self.norm, self.activation),
-        )
-
-
-HeadItem = HeadConv | HeadPool | HeadLinear
-
-
-def _after(
-    prefix: str, channels: int, size: int | None, norm: bool, activation: Activation | None
-) -> Iterator[Layer]:
-    name = f"{prefix}_" if prefix else ""
-    if norm:
-        yield Norm(name=f"{name}norm", in_channels=channels, size=size)
-    if activation is not None:
-        yield Activate(
-            name=f"{name}activation", in_channels=channels, size=size, activation=activation
-        )
-
-
-def _conv_norm(
-    prefix: str,
-    in_channels: int,
-    size: int,
-    out_channels: int,
-    activation: Activation | None,
-    kernel: int = 1,
-    stride: int = 1,
-    groups: int = 1,
-) -> tuple[Layer, ...]:
-    conv = Conv(
-        name=f"{prefix}_conv" if prefix else "conv",
-        in_channels=in_channels,
-        size=size,
-        out_channels=out_channels,
-        kernel=kernel,
-        stride=stride,
-        groups=groups,
-    )
-    return (conv, *_after(prefix, out_channels, halved(size, stride), True, activation))
-
-
-def _depthwise(
-    prefix: str, channels: int, size: int, activation: Activation | None, kernel: int, stride: int
-) -> tuple[Layer, ...]:
-    return _conv_norm(prefix, channels, size, channels, activation, kernel, stride, channels)
 
 
 def _se(se: SE | None, channels: int, size: int) -> tuple[Layer, ...]:
@@ -380,15 +354,10 @@ def _odd(name: str, kernel: int) -> Problems:
         )
 
 
-def _positive(**fields: int) -> Problems:
-    for name, value in fields.items():
-        if value < 1:
-            yield name, f"must be at least 1; got {value}"
-
-
 def _squeeze(se: SE | None) -> Problems:
-    if se is not None and se.channels < 1:
-        yield "se.channels", f"must be at least 1; got {se.channels}"
+    if se is not None:
+        for name, problem in se.problems():
+            yield f"se.{name}", problem
 
 
 def _stride(stride: int, size: int) -> Problems:
@@ -404,7 +373,7 @@ def _stride(stride: int, size: int) -> Problems:
 
 def _block(block: Block, in_channels: int, size: int) -> Problems:
     """Problems that every block operator can have."""
-    yield from _positive(out_channels=block.out_channels)
+    yield from at_least_one(out_channels=block.out_channels)
     yield from _stride(block.stride, size)
     if block.residual and (block.stride != 1 or block.out_channels != in_channels):
         yield (
@@ -412,8 +381,3 @@ def _block(block: Block, in_channels: int, size: int) -> Problems:
             "cannot be true where the shape changes: "
             f"{in_channels} -> {block.out_channels} channels, stride {block.stride}",
         )
-
-
-def literal_values(annotation: object) -> tuple[str, ...]:
-    """The strings a Literal allows, for messages and schemas."""
-    return tuple(str(value) for value in get_args(annotation))

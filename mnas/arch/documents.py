@@ -5,22 +5,26 @@ pydantic stands here only; inside, values are plain dataclasses.
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from mnas.arch.architecture import Architecture, BatchNorm, Input
-from mnas.arch.blocks import BLOCKS, Block, HeadConv, HeadLinear, HeadPool, Stem
+from mnas.arch.blocks import BLOCKS, Block, Stem
 from mnas.arch.errors import Fault, InvalidArchitectureError, did_you_mean
+from mnas.arch.heads import HeadItem
 from mnas.arch.layers import Padding
 
-STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=False)
+Value = TypeVar("Value", bound=Hashable)
+
+_TAGS = (*BLOCKS, "pool", "linear")
 
 
 class _ArchitectureDocument(BaseModel):
-    model_config = STRICT
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     schema_: Literal["mnas.architecture/1"] = Field(alias="schema")
     name: str
@@ -31,7 +35,7 @@ class _ArchitectureDocument(BaseModel):
     dropout: float
     stem: Stem
     blocks: list[Annotated[Block, Discriminator("op")]]
-    head: list[Annotated[HeadConv | HeadPool | HeadLinear, Discriminator("op")]]
+    head: list[Annotated[HeadItem, Discriminator("op")]]
 
 
 AnyArchitecture = TypeVar("AnyArchitecture", bound=Architecture)
@@ -44,48 +48,50 @@ def architecture_from_json(cls: type[AnyArchitecture], text: str | bytes) -> Any
         door = _ArchitectureDocument.model_validate_json(text)
     except ValidationError as error:
         raise InvalidArchitectureError(subject, faults_of(error, _ArchitectureDocument)) from None
+    repeated = list(_repeated_fields(json.loads(text, object_pairs_hook=_Pairs), ()))
+    if repeated:
+        raise InvalidArchitectureError(subject, repeated)
     values = {name: getattr(door, name) for name in type(door).model_fields if name != "schema_"}
-    return cls(**{**values, "blocks": tuple(door.blocks), "head": tuple(door.head)})
+    return cls(**values)
 
 
-def to_fields(value: Any) -> Any:
-    """A value of `arch` as JSON types: dataclasses become dictionaries, tuples lists."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_fields(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple | list):
-        return [to_fields(item) for item in value]
-    return value
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with every field that was written, the repeated ones too."""
 
 
-def canonical_json(fields_: Mapping[str, Any]) -> str:
-    """The one spelling of a document that ids and table keys are made from."""
-    return json.dumps(fields_, sort_keys=True, separators=(",", ":"))
-
-
-def to_document(arch: Architecture, *, indent: int | None = None) -> str:
-    """The architecture as a JSON document, in the order of the fields."""
-    return json.dumps(to_fields(arch), indent=indent)
+def _repeated_fields(node: Any, path: tuple[str | int, ...]) -> Iterator[Fault]:
+    if isinstance(node, _Pairs):
+        for name, times in Counter(name for name, _ in node).items():
+            if times > 1:
+                place = ".".join(map(str, (*path, name)))
+                yield Fault(place, f"must be written once; got it {times} times")
+    elif not isinstance(node, list):
+        return
+    for step, child in node if isinstance(node, _Pairs) else enumerate(node):
+        yield from _repeated_fields(child, (*path, step))
 
 
 @functools.cache
-def _block_adapter() -> TypeAdapter[Block]:
-    return TypeAdapter(Annotated[Block, Discriminator("op")])
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
-def block_from_fields(document: Mapping[str, Any]) -> Block:
-    """A block operator from its document, for readers of table keys.
+def read_value(kind: type[Value], fields: Mapping[str, Any], subject: str) -> Value:
+    """A dataclass of `arch` from its fields as JSON types, strictly.
+
+    Args:
+        kind: The class to read.
+        fields: All of its fields and no other.
+        subject: First line of the error.
 
     Raises:
-        InvalidArchitectureError: The fields are not those of a block.
+        InvalidArchitectureError: Names each faulty field.
     """
-    if document.get("op") not in BLOCKS:
-        raise InvalidArchitectureError.at(
-            "not a block:", "op", f"got {document.get('op')!r}; allowed: {', '.join(BLOCKS)}"
-        )
+    adapter: TypeAdapter[Value] = _adapter(kind)
     try:
-        return _block_adapter().validate_json(json.dumps(document), strict=True, extra="forbid")
+        return adapter.validate_json(json.dumps(fields), strict=True, extra="forbid")
     except ValidationError as error:
-        raise InvalidArchitectureError("not a block:", faults_of(error)) from None
+        raise InvalidArchitectureError(subject, faults_of(error)) from None
 
 
 def faults_of(
@@ -106,16 +112,25 @@ def faults_of(
     known = _field_names(model) if model is not None else ()
     faults = []
     for found in error.errors(include_url=False):
-        path = tuple(step for step in found["loc"] if not _is_tag(step, known))
+        path = _without_tags(found["loc"])
+        if found["type"].startswith("union_tag_"):  # pydantic names the item, we its tag's field
+            path += (found["ctx"]["discriminator"].strip("'"),)
         line, column = (locate(path) if locate is not None else None) or (None, None)
-        problem = _wording(found["type"], found["msg"], found.get("input"), path, known)
-        faults.append(Fault(".".join(map(str, path)), problem, line, column))
+        faults.append(Fault(".".join(map(str, path)), _wording(found, path, known), line, column))
     return faults
 
 
-def _is_tag(step: str | int, known: Iterable[str]) -> bool:
-    """Whether a step of pydantic's path is a discriminator's tag and not a field."""
-    return isinstance(step, str) and step in (*BLOCKS, "pool", "linear") and step not in known
+def _without_tags(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic's path without the tags of discriminated unions, which are no fields.
+
+    A tag follows the number of an item (or begins the path of one), and a field follows the tag.
+    """
+    before = (0, *path)
+    return tuple(
+        step
+        for index, step in enumerate(path)
+        if index == len(path) - 1 or step not in _TAGS or not isinstance(before[index], int)
+    )
 
 
 def _field_names(model: type[BaseModel]) -> tuple[str, ...]:
@@ -125,18 +140,22 @@ def _field_names(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple({name: None for part in parts for name in part.get("properties", {})})
 
 
-def _wording(
-    kind: str, message: str, found: Any, path: tuple[str | int, ...], known: Iterable[str]
-) -> str:
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"unknown field{did_you_mean(str(path[-1]), known)}"
-    if kind == "missing":
-        return "this field is required"
-    if kind.startswith("json_invalid"):
-        return message
+def _wording(found: ErrorDetails, path: tuple[str | int, ...], known: Iterable[str]) -> str:
+    message = found["msg"]
+    match found["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"unknown field{did_you_mean(str(path[-1]), known)}"
+        case "missing" | "union_tag_not_found":
+            return "this field is required"
+        case "union_tag_invalid":
+            allowed, tag = found["ctx"]["expected_tags"], found["ctx"]["tag"]
+            near = did_you_mean(tag, [name.strip("'") for name in allowed.split(", ")])
+            return f"must be one of {allowed}; got {_short(tag)}{near}"
+        case "json_invalid":
+            return message
     said = message.removeprefix("Value error, ").removeprefix("Input should be ")
     allowed = f"must be {said}" if message.startswith("Input should be ") else said
-    return f"{allowed}; got {_short(found)}"
+    return f"{allowed}; got {_short(found['input'])}"
 
 
 def _short(value: Any) -> str:

@@ -71,10 +71,13 @@ class UnknownNameError(MnasError):
     """A name that is not among the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
-        super().__init__(
-            f"unknown {kind} {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}"
-        )
+        names = tuple(sorted(known))
+        self._arguments = (kind, name, names)
+        listed = ", ".join(names) or "none"
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, names)}; known: {listed}")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, tuple[str, ...]]]:
+        return type(self), self._arguments  # else a worker's error could not be unpickled
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -30,24 +30,31 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         UnwritableFileError: The folder or the file cannot be written; says why.
     """
     path = Path(path)
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
             prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
         )
         os.close(descriptor)
-        temporary = Path(name)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise UnwritableFileError(f"cannot write {path}: {error.strerror or error}") from error
+        if error.filename not in (None, name):
+            raise  # the writer failed at another file than this one
+        raise _unwritable(path, error) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UnwritableFileError:
+    return UnwritableFileError(f"cannot write {path}: {error.strerror or error}")
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:

@@ -1,16 +1,20 @@
-"""The layers a block is made of, with every size: modules, counts and table keys are read from them.
+"""The layers a block is made of, with every size: modules and counts are read from them.
 
 A layer maps one image's (in_channels, size, size) activation to another one. `size` is the side of
 a square feature map in pixels. With odd kernels both paddings give ceil(size / stride), so a layer
 need not know which padding the network has, nor the constants of its batch normalisation.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Activation = Literal["relu", "relu6", "hard_swish", "silu", "gelu"]
 Gate = Literal["sigmoid", "hard_sigmoid"]
 Padding = Literal["symmetric", "same"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+GATES: tuple[Gate, ...] = get_args(Gate)
+PADDINGS: tuple[Padding, ...] = get_args(Padding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,3 +119,66 @@ def output_of(layer: Layer) -> tuple[int, int | None]:
             return layer.out_channels, None
         case Norm() | Activate() | SqueezeExcite():
             return layer.in_channels, layer.size
+
+
+def norm_and_activation(
+    prefix: str, channels: int, size: int | None, *, norm: bool, activation: Activation | None
+) -> Iterator[Layer]:
+    """What may follow a convolution or a linear layer; `prefix` begins the layers' names."""
+    if norm:
+        yield Norm(name=_named(prefix, "norm"), in_channels=channels, size=size)
+    if activation is not None:
+        name = _named(prefix, "activation")
+        yield Activate(name=name, in_channels=channels, size=size, activation=activation)
+
+
+def conv_norm(
+    prefix: str,
+    in_channels: int,
+    size: int,
+    out_channels: int,
+    *,
+    activation: Activation | None,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+) -> tuple[Layer, ...]:
+    """A convolution without bias, its normalisation and, if there is one, its activation."""
+    conv = Conv(
+        name=_named(prefix, "conv"),
+        in_channels=in_channels,
+        size=size,
+        out_channels=out_channels,
+        kernel=kernel,
+        stride=stride,
+        groups=groups,
+    )
+    out_size = halved(size, stride)
+    after = norm_and_activation(prefix, out_channels, out_size, norm=True, activation=activation)
+    return (conv, *after)
+
+
+def depthwise(
+    prefix: str,
+    channels: int,
+    size: int,
+    *,
+    activation: Activation | None,
+    kernel: int,
+    stride: int,
+) -> tuple[Layer, ...]:
+    """A convolution of each channel by itself, its normalisation and activation."""
+    return conv_norm(
+        prefix,
+        channels,
+        size,
+        channels,
+        activation=activation,
+        kernel=kernel,
+        stride=stride,
+        groups=channels,
+    )
+
+
+def _named(prefix: str, name: str) -> str:
+    return f"{prefix}_{name}" if prefix else name

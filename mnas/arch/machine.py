@@ -6,7 +6,7 @@ has it alone; the kernel lets go of it when a process dies.
 
 import contextlib
 import fcntl
-import getpass
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def machine_lock(
         waiting: Called once if somebody else holds the lock, before waiting for it.
         poll_seconds: Time between two tries.
     """
-    path = Path(tempfile.gettempdir()) / f"mnas-{getpass.getuser()}.lock"
+    path = Path(tempfile.gettempdir()) / f"mnas-{os.getuid()}.lock"
     with path.open("a") as file:
         kind = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB
         told = False

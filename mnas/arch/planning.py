@@ -4,13 +4,13 @@ Modules, counts, table keys and exported files are all read from it; nobody deri
 """
 
 import functools
-import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from mnas.arch.architecture import Architecture
-from mnas.arch.blocks import Block, HeadConv, HeadItem, HeadLinear, HeadPool, Stem
-from mnas.arch.errors import InvalidArchitectureError
+from mnas.arch.blocks import Block, Stem
+from mnas.arch.canonical import canonical_json, to_fields
+from mnas.arch.heads import HeadItem, HeadLinear
 from mnas.arch.layers import Dropout, Flatten, Layer, Linear, Padding, output_of
 
 Kind = Literal["stem", "block", "head", "classifier"]
@@ -96,16 +96,23 @@ _cached = functools.lru_cache(maxsize=200_000)
 @_cached
 def plan_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> PlannedBlock:
     """Plan a stem that sees (in_channels, size, size)."""
-    return _planned(
-        "stem", "stem", stem, stem.layers(in_channels, size), in_channels, size, padding
-    )
+    fields = {**to_fields(stem), "op": "stem", "padding": padding}
+    layers = stem.layers(in_channels, size)
+    return _planned("stem", fields, layers, in_channels=in_channels, size=size, padding=padding)
 
 
 @_cached
 def plan_block(block: Block, in_channels: int, size: int, padding: Padding) -> PlannedBlock:
     """Plan a block that sees (in_channels, size, size)."""
-    layers = block.layers(in_channels, size)
-    return _planned("block", block.op, block, layers, in_channels, size, padding)
+    return _planned(
+        "block",
+        {**to_fields(block), "padding": padding},
+        block.layers(in_channels, size),
+        in_channels=in_channels,
+        size=size,
+        padding=padding,
+        residual=block.residual,
+    )
 
 
 @_cached
@@ -116,7 +123,8 @@ def plan_head(item: HeadItem, in_channels: int, size: int | None) -> PlannedBloc
     else:
         assert size is not None
         layers = item.layers(in_channels, size)
-    return _planned("head", f"head_{item.op}", item, layers, in_channels, size, "symmetric")
+    fields = {**to_fields(item), "op": f"head_{item.op}"}
+    return _planned("head", fields, layers, in_channels=in_channels, size=size)
 
 
 @_cached
@@ -133,81 +141,19 @@ def plan_classifier(
         Linear(name="linear", in_channels=in_channels, out_channels=num_classes, bias=True)
     )
     fields = {"op": "classifier", "out_features": num_classes}
-    return _assemble(
-        "classifier", fields, tuple(layers), in_channels, size, residual=False, padding="symmetric"
-    )
-
-
-def planned_from_key(key: str) -> PlannedBlock:
-    """Plan the block that a table row names.
-
-    Args:
-        key: `PlannedBlock.key`, as read from a table.
-
-    Returns:
-        The planned block; its `key` equals the argument.
-
-    Raises:
-        InvalidArchitectureError: The text is no such key; says why.
-    """
-    try:
-        fields = json.loads(key)
-        planned = _replan(fields.pop("op"), fields.pop("in_channels"), fields.pop("size"), fields)
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise InvalidArchitectureError(f"not the key of a block ({error!r}): {key[:200]}") from None
-    if planned.key != key:
-        raise InvalidArchitectureError(f"not the canonical key of a block: {key[:200]}")
-    return planned
-
-
-def _replan(op: str, in_channels: int, size: int, fields: dict[str, Any]) -> PlannedBlock:
-    from mnas.arch.documents import block_from_fields
-
-    match op:
-        case "head_conv":
-            return plan_head(HeadConv(**fields), in_channels, size)
-        case "head_pool":
-            return plan_head(HeadPool(**fields), in_channels, size)
-        case "head_linear":
-            return plan_head(HeadLinear(**fields), in_channels, size)
-        case "classifier":
-            return plan_classifier(fields["out_features"], in_channels, size, 0.0)
-    padding: Padding = fields.pop("padding")
-    if op == "stem":
-        return plan_stem(Stem(**fields), in_channels, size, padding)
-    return plan_block(block_from_fields({"op": op, **fields}), in_channels, size, padding)
+    return _planned("classifier", fields, tuple(layers), in_channels=in_channels, size=size)
 
 
 def _planned(
     kind: Kind,
-    op: str,
-    piece: Stem | Block | HeadItem,
-    layers: tuple[Layer, ...],
-    in_channels: int,
-    size: int | None,
-    padding: Padding,
-) -> PlannedBlock:
-    from mnas.arch.documents import to_fields
-
-    fields = {**to_fields(piece), "op": op}
-    if kind in ("stem", "block"):
-        fields["padding"] = padding
-    residual = bool(getattr(piece, "residual", False))
-    return _assemble(kind, fields, layers, in_channels, size, residual=residual, padding=padding)
-
-
-def _assemble(
-    kind: Kind,
     fields: dict[str, object],
     layers: tuple[Layer, ...],
+    *,
     in_channels: int,
     size: int | None,
-    *,
-    residual: bool,
-    padding: Padding,
+    padding: Padding = "symmetric",
+    residual: bool = False,
 ) -> PlannedBlock:
-    from mnas.arch.documents import canonical_json
-
     out_channels, out_size = output_of(layers[-1])
     return PlannedBlock(
         kind=kind,

@@ -1,1 +1,79 @@
-"""Deployable files of a chosen network, each proven equal."""
+"""Deployable files of a chosen network, each proven equal, and their manifest.
+
+The names are loaded when they are first used: reading a manifest starts no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnas.export.card import DataCard, MeasuredAccuracy, read_card
+    from mnas.export.checking import Check, check_export
+    from mnas.export.errors import ExportError, ExportMismatchError, InvalidManifestError
+    from mnas.export.exporting import export_network
+    from mnas.export.formats import EXPORTERS, Exporter
+    from mnas.export.manifest import (
+        ExportedFile,
+        ExportTiming,
+        InputSpec,
+        Manifest,
+        NetworkCounts,
+        NetworkName,
+        WeightsOrigin,
+    )
+    from mnas.export.runs import data_card_beside, export_run
+    from mnas.export.source import model_source
+
+_HOMES = {
+    "Check": "checking",
+    "DataCard": "card",
+    "EXPORTERS": "formats",
+    "ExportError": "errors",
+    "ExportMismatchError": "errors",
+    "ExportTiming": "manifest",
+    "ExportedFile": "manifest",
+    "Exporter": "formats",
+    "InputSpec": "manifest",
+    "InvalidManifestError": "errors",
+    "Manifest": "manifest",
+    "MeasuredAccuracy": "card",
+    "NetworkCounts": "manifest",
+    "NetworkName": "manifest",
+    "WeightsOrigin": "manifest",
+    "check_export": "checking",
+    "data_card_beside": "runs",
+    "export_network": "exporting",
+    "export_run": "runs",
+    "model_source": "source",
+    "read_card": "card",
+}
+
+__all__ = [
+    "EXPORTERS",
+    "Check",
+    "DataCard",
+    "ExportError",
+    "ExportMismatchError",
+    "ExportTiming",
+    "ExportedFile",
+    "Exporter",
+    "InputSpec",
+    "InvalidManifestError",
+    "Manifest",
+    "MeasuredAccuracy",
+    "NetworkCounts",
+    "NetworkName",
+    "WeightsOrigin",
+    "check_export",
+    "data_card_beside",
+    "export_network",
+    "export_run",
+    "model_source",
+    "read_card",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

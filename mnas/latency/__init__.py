@@ -1,1 +1,98 @@
-"""How fast a network is on a device, from a measured table."""
+"""How fast a network is on a device, from a measured table.
+
+The names are loaded when they are first used: predicting from a table starts no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnas.latency.deployed import time_networks
+    from mnas.latency.device import describe_device
+    from mnas.latency.errors import LatencyTableError, MeasuringError, TableMismatchError
+    from mnas.latency.locations import default_table_path, find_table, table_folder
+    from mnas.latency.measuring import measure_table
+    from mnas.latency.onnx_file import write_onnx
+    from mnas.latency.reachable import (
+        MeasurableSpace,
+        MeasurementPlan,
+        plan_measurement,
+        reachable_blocks,
+    )
+    from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
+    from mnas.latency.table import LatencyTable, TableRow
+    from mnas.latency.target import (
+        Calibration,
+        Interval,
+        Latency,
+        Target,
+        Timing,
+        Verification,
+        VerifiedNetwork,
+    )
+    from mnas.latency.timing import Clock, Settings
+    from mnas.latency.verifying import time_architectures, verify_table
+
+__all__ = [
+    "RUNTIMES",
+    "Calibration",
+    "Clock",
+    "Interval",
+    "Latency",
+    "LatencyTable",
+    "LatencyTableError",
+    "MeasurableSpace",
+    "MeasurementPlan",
+    "MeasuringError",
+    "Run",
+    "Runtime",
+    "Settings",
+    "TableMismatchError",
+    "TableRow",
+    "Target",
+    "Timing",
+    "Verification",
+    "VerifiedNetwork",
+    "default_table_path",
+    "describe_device",
+    "find_table",
+    "measure_table",
+    "plan_measurement",
+    "reachable_blocks",
+    "runtime_for",
+    "table_folder",
+    "time_architectures",
+    "time_networks",
+    "verify_table",
+    "write_onnx",
+]
+
+_MODULES = {
+    "deployed": ("time_networks",),
+    "device": ("describe_device",),
+    "errors": ("LatencyTableError", "MeasuringError", "TableMismatchError"),
+    "locations": ("default_table_path", "find_table", "table_folder"),
+    "measuring": ("measure_table",),
+    "onnx_file": ("write_onnx",),
+    "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
+    "runtime": ("RUNTIMES", "Run", "Runtime", "runtime_for"),
+    "table": ("LatencyTable", "TableRow"),
+    "target": (
+        "Calibration",
+        "Interval",
+        "Latency",
+        "Target",
+        "Timing",
+        "Verification",
+        "VerifiedNetwork",
+    ),
+    "timing": ("Clock", "Settings"),
+    "verifying": ("time_architectures", "verify_table"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

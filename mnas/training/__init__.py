@@ -1,1 +1,91 @@
-"""How good a network is, by training it."""
+"""How good a network is, by training it: briefly as a proxy, or fully.
+
+`Score`, `Accuracy`, the recipes and `DataSpec` need neither torch nor numpy; the data needs numpy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnas.training.dataset import Dataset, Split
+    from mnas.training.fitting import MisfitError
+    from mnas.training.full import OtherTrainingError, TrainedNetwork, train_network
+    from mnas.training.judging import accuracy_of
+    from mnas.training.loading import SOURCES, load_data
+    from mnas.training.proxy import confirm_score, evaluate
+    from mnas.training.recipes import FullRecipe, ProxyRecipe, RecipeError
+    from mnas.training.scores import (
+        Accuracy,
+        Gain,
+        MeanAccuracy,
+        Score,
+        accuracy_from,
+        mean_accuracy,
+        paired_gain,
+    )
+    from mnas.training.specs import DataError, DataSpec
+    from mnas.training.weights import WeightsError, load_weights, save_weights
+
+_HOMES = {
+    "Accuracy": "scores",
+    "DataError": "specs",
+    "DataSpec": "specs",
+    "Dataset": "dataset",
+    "FullRecipe": "recipes",
+    "Gain": "scores",
+    "MeanAccuracy": "scores",
+    "MisfitError": "fitting",
+    "OtherTrainingError": "full",
+    "ProxyRecipe": "recipes",
+    "RecipeError": "recipes",
+    "SOURCES": "loading",
+    "Score": "scores",
+    "Split": "dataset",
+    "TrainedNetwork": "full",
+    "WeightsError": "weights",
+    "accuracy_from": "scores",
+    "accuracy_of": "judging",
+    "confirm_score": "proxy",
+    "evaluate": "proxy",
+    "load_data": "loading",
+    "load_weights": "weights",
+    "mean_accuracy": "scores",
+    "paired_gain": "scores",
+    "save_weights": "weights",
+    "train_network": "full",
+}
+
+__all__ = [
+    "SOURCES",
+    "Accuracy",
+    "DataError",
+    "DataSpec",
+    "Dataset",
+    "FullRecipe",
+    "Gain",
+    "MeanAccuracy",
+    "MisfitError",
+    "OtherTrainingError",
+    "ProxyRecipe",
+    "RecipeError",
+    "Score",
+    "Split",
+    "TrainedNetwork",
+    "WeightsError",
+    "accuracy_from",
+    "accuracy_of",
+    "confirm_score",
+    "evaluate",
+    "load_data",
+    "load_weights",
+    "mean_accuracy",
+    "paired_gain",
+    "save_weights",
+    "train_network",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,163 @@
+"""`mnas export`: deployable files, each proven equal; or check such a folder again."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnas.arch import Architecture, MnasError
+from mnas.cli.answers import Answer, answering
+from mnas.cli.options import AsJson, Pick, is_run, read_architecture, saved_when_interrupted
+from mnas.cli.tables import facts, table_of
+from mnas.cli.wording import latency_with_margin, memory, milliseconds, with_interval
+
+if TYPE_CHECKING:
+    from mnas.export import Check, ExportTiming, Manifest
+
+
+class ExportRequestError(MnasError):
+    """Options of `mnas export` that do not go together, or one that is lacking."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command into the tree."""
+    app.command("export", epilog="Example: mnas export results/quickstart --format onnx,source")(
+        export
+    )
+
+
+def export(
+    subject: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN|ARCH.json", help="The folder of a run, or an architecture document."
+        ),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option("--format", metavar="a,b", help="Formats, separated by commas; default all."),
+    ] = None,
+    pick: Pick = "best",
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A safetensors file; for a run its own by default."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="The folder to write; default exports/ID of the run."
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Instead: check a folder that an export wrote."),
+    ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="With --check: also run source and pt2, which may do anything."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a network for deployment; every file is run and compared with the network."""
+    with answering(as_json) as answer:
+        if check is not None:
+            if (subject, formats, weights, out) != (None, None, None, None) or pick != "best":
+                raise ExportRequestError("--check DIR stands alone, or with --trust")
+            _check(answer, check, trust=trust)
+            return
+        if trust:
+            raise ExportRequestError("--trust goes with --check DIR")
+        if subject is None:
+            raise ExportRequestError(
+                "say what to export: the folder of a run or an ARCH.json. See `mnas export --help`"
+            )
+        with saved_when_interrupted("stopped; an export is written whole or not at all."):
+            manifest, folder = _exported(subject, formats, pick, weights, out)
+        answer.give(manifest, lambda: _show(manifest, folder))
+
+
+def _exported(
+    subject: str, formats: str | None, pick: str, weights: Path | None, out: Path | None
+) -> "tuple[Manifest, Path]":
+    from mnas.export import EXPORTERS, export_network, export_run
+    from mnas.latency import Target
+
+    names = [each.strip() for each in formats.split(",")] if formats else list(EXPORTERS)
+    if is_run(subject):
+        manifest = export_run(subject, names, pick=pick, weights=weights, out=out)
+        return manifest, out or Path(subject) / "exports" / manifest.architecture.id
+    if pick != "best":
+        raise ExportRequestError("--pick chooses a network of a run; an ARCH.json is one already")
+    arch = read_architecture(subject)
+    folder = out or Path("exports") / arch.id
+    manifest = export_network(
+        arch,
+        weights,
+        names,
+        folder,
+        Target() if "onnx" in names else None,
+        data_card=None if weights is None else card_beside(weights, arch),
+    )
+    return manifest, folder
+
+
+def card_beside(weights: Path, arch: Architecture) -> dict[str, Any] | None:
+    """What `mnas train` noted beside weights of this network: normalisation, classes, accuracy."""
+    try:
+        document = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
+        if document["architecture"]["id"] != arch.id:
+            return None
+        return {**document["data"], "val": document["val"], "test": document["test"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _show(manifest: "Manifest", folder: Path) -> Iterator[str]:
+    rows = [
+        (entry.format, entry.file, memory(entry.bytes), f"{entry.max_difference:.1e}")
+        for entry in manifest.formats
+    ]
+    yield from table_of(("format", "file", "size", "max difference"), rows)
+    yield "Max difference: of the logits from the network's, over its largest logit.\n"
+    told = [("folder", str(folder)), ("network", manifest.architecture.id)]
+    for found in manifest.accuracy:
+        said = with_interval(found.value, found.low, found.high)
+        told.append((f"{found.split} accuracy", said))
+    if manifest.timing is not None:
+        told += _timing_rows(manifest.timing)
+    yield from facts(told)
+    for note in manifest.notes:
+        yield f"note: {note}"
+    yield f"next: mnas export --check {folder}"
+
+
+def _timing_rows(timing: "ExportTiming") -> list[tuple[str, str]]:
+    rows = [
+        ("measured latency", f"{milliseconds(timing.measured_ms)} ({timing.file})"),
+    ]
+    if timing.predicted_ms is not None:
+        predicted = latency_with_margin(timing.predicted_ms, timing.low_ms, timing.high_ms)
+        rows.append(("predicted latency", predicted))
+    if timing.note:
+        rows.append(("", timing.note))
+    return rows
+
+
+def _check(answer: Answer, directory: Path, *, trust: bool) -> None:
+    from mnas.export import check_export
+
+    checks = check_export(directory, trust=trust)
+    answer.give(checks, lambda: _show_checks(checks))
+    if any(each.state == "failed" for each in checks):
+        raise typer.Exit(5)
+
+
+def _show_checks(checks: "list[Check]") -> Iterator[str]:
+    rows = [(each.format, each.file, each.state, each.detail) for each in checks]
+    yield from table_of(("format", "file", "state", "found"), rows)
+    if any(each.state == "not run" for each in checks):
+        yield "Files that may run anything are run only with --trust."

@@ -1,0 +1,208 @@
+"""`mnas latency`: measure a latency table, verify it, predict with it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnas.cli.answers import answering
+from mnas.cli.count_command import NetworkArgument
+from mnas.cli.options import (
+    AsJson,
+    Channels,
+    GroupHelp,
+    NumClasses,
+    SpaceArgument,
+    read_architecture,
+    read_space,
+    saved_when_interrupted,
+)
+from mnas.cli.progress import progress_of, reporter
+from mnas.cli.wording import counted, duration, latency_with_margin, percent
+
+if TYPE_CHECKING:
+    from mnas.latency import Target
+
+TableArgument = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="A latency table, as `mnas latency measure` writes.")
+]
+TableOut = Annotated[
+    Path, typer.Option("-o", "--out", metavar="TABLE", help="The table's file, a CSV.")
+]
+RuntimeOption = Annotated[str, typer.Option(help="What runs the network.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of the runtime.")]
+Dtype = Annotated[str, typer.Option(help="Numbers the network computes with.")]
+
+latency_app = typer.Typer(add_help_option=False, rich_markup_mode=None)
+
+
+@latency_app.callback()
+def _group(show_help: GroupHelp = False) -> None:
+    """Take the options of the group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswer:
+    """What `mnas latency plan` says.
+
+    Attributes:
+        blocks: How many distinct blocks would be measured.
+        seconds: Estimated duration; an order of magnitude.
+        out: Where the table would be written; None if that was not said.
+    """
+
+    target: "Target"
+    blocks: int
+    seconds: float
+    out: Path | None
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the group into the command tree."""
+    app.add_typer(
+        latency_app,
+        name="latency",
+        help="Measure a latency table of this machine, verify it, predict with it.",
+        epilog="Example: mnas latency measure mobilenet_v3 -o my_table.csv",
+    )
+
+
+@latency_app.command("plan", epilog="Example: mnas latency plan mobilenet_v3 --threads 1")
+def plan_table(
+    space: SpaceArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="TABLE", help="The table's file; nothing is written."),
+    ] = None,
+    runtime: RuntimeOption = "onnxruntime",
+    threads: Threads = 1,
+    dtype: Dtype = "fp32",
+    num_classes: NumClasses = None,
+    channels: Channels = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many blocks a table needs and how long measuring takes, without measuring."""
+    with answering(as_json) as answer:
+        from mnas.latency import Target, plan_measurement, runtime_for
+
+        target = Target(runtime=runtime, threads=threads, dtype=dtype)
+        runtime_for(target)
+        plan = plan_measurement(read_space(space, num_classes, channels), target)
+        found = PlanAnswer(target=target, blocks=plan.blocks, seconds=plan.seconds, out=out)
+        answer.give(
+            found,
+            lambda: [
+                f"{counted(found.blocks, 'block')} to measure with {runtime} ({dtype}, "
+                f"{counted(threads, 'thread')}), in about {duration(found.seconds)}.",
+                f"next: mnas latency measure {space} -o {out or 'TABLE.csv'}"
+                + _target_options(target)
+                + _data_options(num_classes, channels),
+            ],
+        )
+
+
+@latency_app.command(
+    "measure", epilog="Example: mnas latency measure mobilenet_v3 -o my_table.csv --threads 1"
+)
+def measure(
+    space: SpaceArgument,
+    out: TableOut,
+    runtime: RuntimeOption = "onnxruntime",
+    threads: Threads = 1,
+    dtype: Dtype = "fp32",
+    num_classes: NumClasses = None,
+    channels: Channels = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure every block the space can reach; the same command goes on after an interruption."""
+    with answering(as_json) as answer:
+        from mnas.cli.latency_words import show_table
+        from mnas.latency import Target, measure_table
+
+        target = Target(runtime=runtime, threads=threads, dtype=dtype)
+        loaded = read_space(space, num_classes, channels)
+        saved = f"stopped; what was measured is in {out}.partial. The same command goes on there."
+        with saved_when_interrupted(saved), reporter() as shown:
+            table = measure_table(loaded, target, out, progress=progress_of(shown, "measuring"))
+        data_options = _data_options(num_classes, channels)
+
+        def show() -> Iterator[str]:
+            yield from show_table(table, slowest=5)
+            yield f"next: mnas latency verify {out} {space}{data_options}"
+
+        answer.give(table, show)
+
+
+@latency_app.command("verify", epilog="Example: mnas latency verify my_table.csv mobilenet_v3")
+def verify(
+    table: TableArgument,
+    space: SpaceArgument,
+    networks: Annotated[
+        int, typer.Option(min=3, help="Whole networks to time; more give narrower intervals.")
+    ] = 70,
+    num_classes: NumClasses = None,
+    channels: Channels = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time whole networks end to end, and write into the table how far it can be trusted."""
+    with answering(as_json) as answer:
+        from mnas.cli.latency_words import show_verification
+        from mnas.latency import LatencyTable, verify_table
+
+        loaded = LatencyTable.load(table)
+        saved = f"stopped; {table} is as it was. The same command starts verifying again."
+        with saved_when_interrupted(saved), reporter() as shown:
+            verified = verify_table(
+                loaded,
+                read_space(space, num_classes, channels),
+                networks,
+                progress=progress_of(shown, "verifying"),
+            )
+        answer.give(verified.verification, lambda: show_verification(verified, space))
+
+
+@latency_app.command("predict", epilog="Example: mnas latency predict my_table.csv mobilenet_v2")
+def predict(table: TableArgument, network: NetworkArgument, as_json: AsJson = False) -> None:
+    """Predict what a network takes on the table's target, with its margin."""
+    with answering(as_json) as answer:
+        from mnas.latency import LatencyTable
+
+        loaded = LatencyTable.load(table)
+        arch = read_architecture(network)
+        found = loaded.predict(arch)
+
+        def show() -> Iterator[str]:
+            margin = latency_with_margin(found.ms, found.low_ms, found.high_ms)
+            yield f"{arch.name} ({arch.id}): {margin}"
+            if found.predicted_share:
+                share = percent(found.predicted_share)
+                yield f"{share} of it is of blocks that the table did not measure."
+
+        answer.give(found, show)
+
+
+@latency_app.command("show", epilog="Example: mnas latency show my_table.csv")
+def show_file(table: TableArgument, as_json: AsJson = False) -> None:
+    """Show a table's target, its rows, its slowest blocks and how far it can be trusted."""
+    with answering(as_json) as answer:
+        from mnas.cli.latency_words import show_table
+        from mnas.latency import LatencyTable
+
+        loaded = LatencyTable.load(table)
+        answer.give(loaded, lambda: show_table(loaded, slowest=10))
+
+
+def _target_options(target: "Target") -> str:
+    usual = {"runtime": "onnxruntime", "threads": 1, "dtype": "fp32"}
+    return "".join(
+        f" --{name} {getattr(target, name)}"
+        for name, value in usual.items()
+        if getattr(target, name) != value
+    )
+
+
+def _data_options(num_classes: int | None, channels: int | None) -> str:
+    given = {"--num-classes": num_classes, "--channels": channels}
+    return "".join(f" {name} {value}" for name, value in given.items() if value is not None)

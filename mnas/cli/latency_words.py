@@ -1,0 +1,113 @@
+"""A latency table in words, for a terminal."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mnas.cli.tables import facts, paragraph, table_of
+from mnas.cli.wording import counted, milliseconds, percent
+
+if TYPE_CHECKING:
+    from mnas.latency import Interval, LatencyTable
+
+_MOST_SHOWN_FIELDS = 60  # characters of a block's other fields
+
+
+def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
+    """Print target, rows by status, the slowest blocks, and the verification."""
+    target = table.target
+    states = Counter(row.status.partition(":")[0] for row in table.rows)
+    rows = [
+        ("table", str(table.source)),
+        ("device", table.device),
+        ("runtime", f"{target.runtime} {table.runtime_version}"),
+        ("target", f"{target.dtype}, {counted(target.threads, 'thread')}, batch {target.batch}"),
+        ("measured", table.measured_at or "-"),
+        ("space", table.space.get("name", "-")),
+        ("blocks", ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))),
+        ("empty call", milliseconds(table.empty_ms)),
+        ("drift", percent(table.drift)),
+    ]
+    yield from facts(rows)
+    if table.edited:
+        yield "The rows were changed after they were measured: the checksum differs."
+    measured = [(row.ms, row) for row in table.rows if row.ms is not None]
+    measured.sort(key=lambda pair: (-pair[0], pair[1].block))
+    yield f"\nThe {min(slowest, len(measured))} slowest blocks:"
+    cells = [
+        (*_block_words(json.loads(row.block)), milliseconds(ms), percent(row.spread), row.status)
+        for ms, row in measured[:slowest]
+    ]
+    headers = ("op", "takes", "fields", "latency", "spread", "status")
+    yield from table_of(headers, cells)
+    yield ""
+    yield paragraph(verification_words(table))
+
+
+def show_verification(table: "LatencyTable", space: str) -> Iterator[str]:
+    """Print what verifying gave, with the intervals that so few networks allow."""
+    found = table.verification
+    assert found is not None, "a verified table has a verification"
+    rows = [
+        ("mean error", _interval(found.mape)),
+        ("  before correction", _interval(found.mape_raw)),
+        ("  of MACs instead", _interval(found.macs_mape)),
+        ("within 5 %", _interval(found.within_5_percent)),
+        ("within 10 %", _interval(found.within_10_percent)),
+        ("rank correlation", _correlation(found.spearman)),
+        ("  of MACs instead", _correlation(found.macs_spearman)),
+        ("noise floor", percent(found.noise_floor)),
+    ]
+    rows += [
+        (f"  at {side} px", _correlation(each))
+        for side, each in found.spearman_by_resolution.items()
+    ]
+    yield from facts(rows)
+    yield ""
+    yield paragraph(verification_words(table))
+    yield f"next: mnas latency predict {table.source} ARCH.json"
+
+
+def verification_words(table: "LatencyTable") -> str:
+    """One paragraph on how far a table can be trusted."""
+    found = table.verification
+    if found is None:
+        name = table.space.get("name", "SPACE")
+        return (
+            "Not verified: nobody knows how far its sums are from whole networks. "
+            f"Verify it with: mnas latency verify {table.source} {name}"
+        )
+    return f"Verdict: {found.verdict}: {found.reason.rstrip('.')}."
+
+
+def run_table_words(facts_of_table: Mapping[str, Any]) -> str:
+    """The same in one sentence, from what a run keeps of its table."""
+    found = facts_of_table.get("verification")
+    if not isinstance(found, Mapping):
+        return "The latency table is not verified: its predictions have no margin."
+    reason = str(found.get("reason", "no reason is given")).rstrip(".")
+    return f"The latency table is {found.get('verdict')}: {reason}."
+
+
+def _block_words(document: dict[str, Any]) -> tuple[str, str, str]:
+    op = str(document.pop("op", document.pop("kind", "block")))
+    channels, size = document.pop("in_channels", "?"), document.pop("size", None)
+    said = " ".join(
+        f"{name}={_short(value)}" for name, value in document.items() if value not in (None, False)
+    )
+    cut = said if len(said) <= _MOST_SHOWN_FIELDS else f"{said[: _MOST_SHOWN_FIELDS - 3]}..."
+    return op, f"{channels} x {size} x {size}" if size else f"{channels}", cut
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) if not isinstance(value, str) else value
+
+
+def _interval(found: "Interval") -> str:
+    low, high = 100 * found.low, 100 * found.high
+    return f"{percent(found.value)} (90 % interval {low:.1f} to {high:.1f})"
+
+
+def _correlation(found: "Interval") -> str:
+    return f"{found.value:.3f} (90 % interval {found.low:.3f} to {found.high:.3f})"

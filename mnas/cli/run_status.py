@@ -1,0 +1,128 @@
+"""Where a run stands, read from its folder; nothing of it is run."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mnas.arch import MnasError
+
+if TYPE_CHECKING:
+    from mnas.results import Run
+
+State = Literal["running", "finished", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best network so far; see `Run.best`.
+
+    Attributes:
+        stage: What its accuracy comes from: `confirm` or `proxy`.
+        accuracy: Mean validation accuracy, a fraction.
+    """
+
+    id: str
+    stage: str
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """Where a run stands.
+
+    Attributes:
+        state: `running` while a process drives it, `finished` with a verdict, else `stopped`.
+        pid: Of the process that drives it; None when nobody does.
+        phase: `table`, `search`, `confirm` or `done`.
+        trials: Distinct architectures whose scoring started.
+        trials_wanted: How many the experiment asks for; None if it does not say.
+        complete: Evaluations that gave an accuracy.
+        infeasible: Proposals over a limit, not trained.
+        failed: Evaluations that failed.
+        confirmed: Confirmations that are done, baselines included.
+        seconds: Of training, summed over the workers.
+    """
+
+    directory: Path
+    name: str
+    state: State
+    pid: int | None
+    phase: str
+    trials: int = 0
+    trials_wanted: int | None = None
+    complete: int = 0
+    infeasible: int = 0
+    failed: int = 0
+    confirmed: int = 0
+    seconds: float = 0.0
+    best: Best | None = None
+
+
+def status_of(directory: Path) -> RunStatus:
+    """Look at a run, finished or not, also while it is written.
+
+    Raises:
+        RunError: The folder is no run, or a file of it is damaged.
+    """
+    from mnas.results import Run
+
+    pid = driver_of(directory)
+    is_begun = (directory / "experiment.yaml").is_file()
+    if is_begun and not (directory / "records.db").is_file():
+        return RunStatus(
+            directory=directory,
+            name=directory.name,
+            state="running" if pid is not None else "stopped",
+            pid=pid,
+            phase="table",
+        )
+    return _status(Run.load(directory), directory, pid)
+
+
+def _status(run: "Run", directory: Path, pid: int | None) -> RunStatus:
+    rows = run.evaluations
+    trained = [row for row in rows if row.kind == "trial" and row.state != "infeasible"]
+    confirmed = sum(row.kind != "trial" and row.rung is None for row in rows)
+    wanted = (run.experiment.get("search") or {}).get("trials")
+    is_finished = run.verdict is not None
+    phase = "done" if is_finished else "confirm" if confirmed else "search"
+    return RunStatus(
+        directory=directory,
+        name=run.name,
+        state="running" if pid is not None else "finished" if is_finished else "stopped",
+        pid=pid,
+        phase=phase,
+        trials=len({row.id for row in trained}),
+        trials_wanted=wanted if isinstance(wanted, int) else None,
+        complete=sum(row.state == "complete" for row in rows),
+        infeasible=sum(row.state == "infeasible" for row in rows),
+        failed=sum(row.state == "failed" for row in rows),
+        confirmed=confirmed,
+        seconds=sum(row.seconds for row in rows),
+        best=_best(run),
+    )
+
+
+def _best(run: "Run") -> Best | None:
+    try:
+        stage, candidate = run.best_candidate()
+    except MnasError:  # nothing was scored yet
+        return None
+    return Best(id=candidate.id, stage=stage, accuracy=candidate.accuracy)
+
+
+def driver_of(directory: Path) -> int | None:
+    """The living process that drives a run, by the pid in its lock file.
+
+    A pid alone is not enough, since pids are used again: the process must have begun before the
+    lock file was written.
+    """
+    import psutil
+
+    path = directory / "driver.lock"
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        pid = int(path.read_text())
+        if psutil.Process(pid).create_time() <= path.stat().st_mtime + 1:
+            return pid
+    return None

@@ -1,0 +1,159 @@
+"""`mnas search`: run an experiment, or look at what it would cost."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnas.arch import MnasError
+from mnas.cli.answers import Answer, answering
+from mnas.cli.options import AsJson, saved_when_interrupted
+from mnas.cli.progress import reporter
+
+if TYPE_CHECKING:
+    from mnas.results import Run
+    from mnas.search import Step
+
+_LOG = logging.getLogger(__name__)
+
+
+class NoWinnerError(MnasError):
+    """The search ended, and no candidate could be confirmed."""
+
+    exit_code = 4
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command into the tree."""
+    app.command(
+        "search",
+        epilog="Example: mnas search experiments/quickstart.yaml search.trials=50 --out my_run",
+    )(search)
+
+
+def search(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="An experiment file, the name of a shipped one, or a run to go on with.",
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[key=value]...", help="Keys of the file to set otherwise."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the run; what is there is gone on with."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what it would cost and whether it can succeed."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search for networks as an experiment file says; the same command resumes."""
+    with answering(as_json) as answer:
+        if dry_run:
+            _preview(answer, experiment, overrides or [])
+        else:
+            _search(answer, experiment, overrides or [], out)
+
+
+def _preview(answer: Answer, experiment: str, overrides: list[str]) -> None:
+    from mnas.cli.search_words import show_preview
+    from mnas.search import preview_search
+
+    preview = preview_search(experiment, overrides)
+    answer.give(preview, lambda: show_preview(preview))
+
+
+def _search(answer: Answer, experiment: str, overrides: list[str], out: Path | None) -> None:
+    from mnas.cli.search_words import show_result
+    from mnas.search import StopRequest, run_search
+
+    directory = _directory(experiment, overrides, out)
+    stop = StopRequest()
+    saved = f"stopped; everything finished is in {directory}. The same command goes on from there."
+    with saved_when_interrupted(saved), reporter() as shown, logged_to(directory) as log:
+
+        def told() -> None:
+            shown.say("finishing the running trainings; Ctrl-C again stops at once")
+
+        def observe(step: "Step") -> None:
+            log.open_when_ready()
+            _LOG.info("%s %d/%d %s", step.phase, step.done, step.total, step.text)
+            shown.step(step.phase, step.done, step.total, step.text)
+
+        with stop.listening(told):
+            run = run_search(experiment, overrides, out=out, observer=observe, stop=stop)
+    _require_winner(run, directory)
+    answer.give(result_of(run, directory), lambda: show_result(run, directory))
+
+
+def result_of(run: "Run", directory: Path) -> dict[str, object]:
+    """What `mnas search --json` says."""
+    return {
+        "directory": directory,
+        "name": run.name,
+        "verdict": run.verdict,
+        "tables": run.environment.get("tables"),
+        "report": directory / "report.html",
+    }
+
+
+def _require_winner(run: "Run", directory: Path) -> None:
+    if (run.verdict or {}).get("winner") is None:
+        raise NoWinnerError(
+            f"no candidate was confirmed: each of their trainings failed. The reasons are in "
+            f"{directory / 'records.csv'}, the report in {directory / 'report.html'}"
+        )
+
+
+def _directory(experiment: str, overrides: list[str], out: Path | None) -> Path:
+    """Where `run_search` will write; a faulty experiment is refused here, before anything is."""
+    if out is not None:
+        return out
+    if Path(experiment).is_dir():
+        return Path(experiment)
+    from mnas.search import load_experiment
+
+    return Path("results") / load_experiment(experiment, overrides).name
+
+
+class _RunLog:
+    """The log file of a run, opened once the search has made the run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.handler: logging.FileHandler | None = None
+
+    def open_when_ready(self) -> None:
+        if self.handler is None and (self._path.parent / "experiment.yaml").is_file():
+            self.handler = logging.FileHandler(self._path, encoding="utf-8")
+            self.handler.setFormatter(
+                logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+            )
+            for name in ("mnas", "py.warnings"):
+                logging.getLogger(name).addHandler(self.handler)
+
+
+@contextlib.contextmanager
+def logged_to(directory: Path) -> Iterator[_RunLog]:
+    """Keep what mnas logs, and the warnings of libraries, in `log.txt` of the run."""
+    logger = logging.getLogger("mnas")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    log = _RunLog(directory / "log.txt")
+    try:
+        yield log
+    finally:
+        logger.setLevel(level)
+        if log.handler is not None:
+            for name in ("mnas", "py.warnings"):
+                logging.getLogger(name).removeHandler(log.handler)
+            log.handler.close()

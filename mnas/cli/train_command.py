@@ -1,0 +1,127 @@
+"""`mnas train`: the full recipe, for weights that are deployed."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnas.arch import MnasError
+from mnas.cli.answers import answering
+from mnas.cli.options import AsJson, Pick, is_run, read_architecture, saved_when_interrupted
+from mnas.cli.progress import progress_of, reporter
+from mnas.cli.tables import facts
+from mnas.cli.wording import with_interval
+
+if TYPE_CHECKING:
+    from mnas.cli.progress import Reporter
+    from mnas.training import DataSpec, TrainedNetwork
+
+
+class TrainingRequestError(MnasError):
+    """Options of `mnas train` that do not go together, or one that is lacking."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command into the tree."""
+    app.command("train", epilog="Example: mnas train results/quickstart --pick best")(train)
+
+
+def train(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|ARCH.json", help="The folder of a run, or an architecture document."
+        ),
+    ],
+    pick: Pick = "best",
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE[:PATH]", help="With ARCH.json: what to train on."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="With ARCH.json: the folder to write."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network fully and keep its best weights; the same command goes on after a kill."""
+    with answering(as_json) as answer:
+        saved = "stopped; the last finished epoch is saved. The same command goes on from there."
+        of_run = is_run(subject)
+        _require_sense(of_run, pick, data, out)
+        with saved_when_interrupted(saved), reporter() as shown:
+            trained = (
+                _train_run(subject, pick, shown)
+                if of_run
+                else _train_alone(subject, data or "", out or Path(), shown)
+            )
+        command = _next_command(subject, pick, trained, of_run=of_run)
+        answer.give(trained, lambda: _show(trained, command))
+
+
+def _require_sense(of_run: bool, pick: str, data: str | None, out: Path | None) -> None:
+    """An option that would be ignored is an error, and so is one that is lacking."""
+    if of_run and (data is not None or out is not None):
+        raise TrainingRequestError(
+            "a run has its own data and folder; --data and -o go with an architecture document"
+        )
+    if not of_run and pick != "best":
+        raise TrainingRequestError("--pick chooses a network of a run; an ARCH.json is one already")
+    if not of_run and (data is None or out is None):
+        raise TrainingRequestError(
+            "training an architecture document needs --data SOURCE[:PATH] and -o DIR, such as "
+            "--data digits -o my_training"
+        )
+
+
+def _train_run(directory: str, pick: str, shown: "Reporter") -> "TrainedNetwork":
+    from mnas.search import train_run
+
+    return train_run(directory, pick=pick, progress=progress_of(shown, "training"))
+
+
+def _train_alone(subject: str, data: str, out: Path, shown: "Reporter") -> "TrainedNetwork":
+    arch = read_architecture(subject)
+    from mnas.training import FullRecipe, load_data, train_network
+
+    return train_network(
+        arch,
+        data=load_data(spec_of(data), arch.input.resolution),
+        recipe=FullRecipe(),
+        seed=0,
+        directory=out,
+        threads=os.cpu_count() or 1,
+        progress=progress_of(shown, "training"),
+    )
+
+
+def spec_of(text: str) -> "DataSpec":
+    """Read `SOURCE[:PATH]`."""
+    from mnas.training import DataSpec
+
+    source, _, path = text.partition(":")
+    return DataSpec(source=source, path=path or None)
+
+
+def _next_command(subject: str, pick: str, trained: "TrainedNetwork", *, of_run: bool) -> str:
+    if of_run:
+        chosen = "" if pick == "best" else f" --pick {pick}"
+        return f"mnas export {shlex.quote(subject)}{chosen}"
+    document, weights = trained.directory / "architecture.json", trained.weights
+    return f"mnas export {shlex.quote(str(document))} --weights {shlex.quote(str(weights))}"
+
+
+def _show(trained: "TrainedNetwork", command: str) -> Iterator[str]:
+    val, test = trained.val, trained.test
+    rows = [
+        ("validation accuracy", f"{with_interval(val.value, val.low, val.high)}, chose the epoch"),
+    ]
+    if test is not None:
+        rows.append(("test accuracy", with_interval(test.value, test.low, test.high)))
+        rows.append(("test images", f"{test.total:,}; in brackets the 95 % interval"))
+    rows += [("best epoch", str(trained.best_epoch)), ("weights", str(trained.weights))]
+    yield from facts(rows)
+    yield f"next: {command}"

@@ -1,0 +1,160 @@
+"""Look at an exported folder again: checksums, and what may be run without trust is run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from mnas.arch import Architecture, MnasError
+from mnas.export.card import DataCard
+from mnas.export.errors import ExportError, ExportMismatchError
+from mnas.export.folder import read_manifest, sha256_of
+from mnas.export.formats import EXPORTERS, Exporter
+from mnas.export.manifest import ExportedFile, Manifest
+from mnas.export.proof import Probe, answers_of, noise, probe_of, prove
+from mnas.export.subject import Subject, subject_of
+
+State = Literal["passed", "failed", "not run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What became of one file of an export.
+
+    Attributes:
+        format: Name of the format.
+        file: Name within the folder.
+        state: `not run`: its checksum is right, and nothing was run.
+        detail: What was found, for people.
+        max_difference: Largest relative difference from the network, where it was compared.
+    """
+
+    format: str
+    file: str
+    state: State
+    detail: str
+    max_difference: float | None = None
+
+
+def check_export(directory: str | Path, *, trust: bool = False) -> list[Check]:
+    """Check a folder that an export wrote, maybe on another machine, maybe by somebody else.
+
+    Every file is compared with its checksum. With `architecture.json` and `weights.safetensors`
+    beside them the others are run again and compared with that network. Source and pt2 may run
+    anything, so they are run only when trusted.
+
+    Args:
+        directory: The folder with `manifest.json`.
+        trust: Run source and pt2 as well.
+
+    Returns:
+        One check for each file of the manifest, in its order.
+
+    Raises:
+        ExportError: There is no such folder, or it has no manifest.
+        InvalidManifestError: The manifest says what no export writes, such as a file name that
+            leaves the folder.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise ExportError(
+            f"{directory} holds no manifest.json; give a folder that `mnas export` wrote"
+        )
+    problems = {entry.file: _problem(directory, entry) for entry in manifest.formats}
+    reference = _reference(directory, manifest, problems)
+    return [
+        _check(
+            directory / entry.file,
+            entry,
+            manifest=manifest,
+            problem=problems[entry.file],
+            reference=reference,
+            trust=trust,
+        )
+        for entry in manifest.formats
+    ]
+
+
+def _problem(directory: Path, entry: ExportedFile) -> str | None:
+    """Why a file must not be touched further."""
+    path = directory / entry.file
+    known = EXPORTERS.get(entry.format)
+    if known is None:
+        return f"the format {entry.format!r} is not known; known: {', '.join(EXPORTERS)}"
+    if entry.file != known.file:
+        return f"a file of the format {entry.format!r} is called {known.file}"
+    if path.is_symlink():
+        return "is a link; an export writes none, and it may lead out of the folder"
+    if not path.is_file():
+        return "is missing"
+    found = sha256_of(path)
+    if found != entry.sha256:
+        return f"has the sha256 {found[:12]}..., the manifest says {entry.sha256[:12]}..."
+    return None
+
+
+def _reference(
+    directory: Path, manifest: Manifest, problems: dict[str, str | None]
+) -> tuple[Subject, Probe] | str | MnasError:
+    """The network that the folder describes, why it describes none, or what is wrong with it."""
+    needed = [EXPORTERS[name].file for name in ("architecture", "weights")]
+    lacking = [name for name in needed if problems.get(name, "is missing") is not None]
+    if lacking:
+        return f"no sound {' and '.join(lacking)} beside it to compare with"
+    try:
+        arch = Architecture.from_json((directory / needed[0]).read_bytes())
+        if arch.id != manifest.architecture.id:
+            said = manifest.architecture.id
+            return ExportMismatchError(f"{needed[0]} is {arch.id}, the manifest says {said}")
+        subject = subject_of(arch, directory / needed[1], DataCard())
+        return subject, probe_of(subject, None)
+    except MnasError as error:
+        return error
+
+
+def _check(
+    path: Path,
+    entry: ExportedFile,
+    *,
+    manifest: Manifest,
+    problem: str | None,
+    reference: tuple[Subject, Probe] | str | MnasError,
+    trust: bool,
+) -> Check:
+    def result(state: State, detail: str, max_difference: float | None = None) -> Check:
+        return Check(
+            format=entry.format,
+            file=entry.file,
+            state=state,
+            detail=detail,
+            max_difference=max_difference,
+        )
+
+    if problem is not None:
+        return result("failed", f"{entry.file} {problem}")
+    exporter = EXPORTERS[entry.format]
+    if exporter.is_code and not trust:
+        return result("not run", "checksum right; it may run anything, so it needs trust")
+    if isinstance(reference, MnasError):
+        return result("failed", f"the network it belongs to is broken: {reference}")
+    if isinstance(reference, str) and not exporter.is_self_contained:
+        return result("not run", f"checksum right; {reference}")
+    try:
+        if isinstance(reference, str):
+            _run_alone(exporter, path, manifest)
+            return result("passed", f"runs, logits are finite; {reference}")
+        found = prove(exporter, path, *reference)
+    except ExportMismatchError as error:
+        return result("failed", f"{entry.file} {error}")
+    return result("passed", f"differs by at most {found:.2g} of the largest logit", found)
+
+
+def _run_alone(exporter: Exporter, path: Path, manifest: Manifest) -> None:
+    batches = noise(manifest.input.channels, manifest.input.resolution)
+    answers = answers_of(exporter, path, batches, None)
+    for batch, logits in zip(batches, answers, strict=True):
+        wanted = (len(batch), manifest.num_classes)
+        if tuple(logits.shape) != wanted or not bool(torch.isfinite(logits).all()):
+            raise ExportMismatchError(f"does not give {wanted} finite logits")

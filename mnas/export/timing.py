@@ -1,0 +1,114 @@
+"""The exported file's latency, measured, beside what the table predicts."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+
+from mnas.arch import Architecture
+from mnas.export.errors import ExportError
+from mnas.export.manifest import ExportTiming
+from mnas.latency import Latency, LatencyTable, Target, describe_device, time_networks
+
+TIMED_FORMAT = "onnx"
+TIMED_RUNTIME = "onnxruntime"
+TIMED_DTYPE = "fp32"
+
+
+def check_timing(
+    target: Target | None, table: LatencyTable | None, formats: Collection[str]
+) -> None:
+    """Refuse what could not be timed, before anything is written.
+
+    Raises:
+        ExportError: A table without a target, a target without the file that is timed, or a
+            target whose runtime runs none of the exported files.
+        TableMismatchError: The table was measured on another kind of target.
+    """
+    if target is None:
+        if table is not None:
+            raise ExportError("a table's prediction is compared with a measurement: give a target")
+        return
+    if TIMED_FORMAT not in formats:
+        raise ExportError(
+            f"a target is given, and what is timed on it is the {TIMED_FORMAT} file: add the "
+            f"format {TIMED_FORMAT!r}, or give no target"
+        )
+    problem = why_untimed(target)
+    if problem is not None:
+        raise ExportError(f"{problem}; give another target, or none")
+    if table is not None:
+        table.require(target)
+
+
+def why_untimed(target: Target) -> str | None:
+    """Why no exported file can be timed on a target; None where one can."""
+    if (target.runtime, target.dtype) == (TIMED_RUNTIME, TIMED_DTYPE):
+        return None
+    return (
+        f"the exported file is timed with {TIMED_RUNTIME} in {TIMED_DTYPE}, the target "
+        f"{target.name!r} asks for {target.runtime} in {target.dtype}"
+    )
+
+
+def timed(
+    path: Path, arch: Architecture, target: Target, table: LatencyTable | None
+) -> ExportTiming:
+    """Time a file on this machine and set the prediction beside it.
+
+    Args:
+        path: The ONNX file.
+        arch: What it was written from.
+        target: How to run it.
+        table: Where the prediction comes from, if there is one.
+
+    Returns:
+        Both, with a note wherever the two cannot be taken as agreeing.
+    """
+    timing = time_networks({arch.id: path}, target)[arch.id]
+    found = ExportTiming(
+        file=path.name,
+        target=asdict(target),
+        device=describe_device(),
+        measured_ms=timing.ms,
+        spread=timing.spread,
+        wall_ms=timing.wall_ms,
+    )
+    return found if table is None else beside_prediction(found, table.predict(arch), table.device)
+
+
+def beside_prediction(timing: ExportTiming, latency: Latency, table_device: str) -> ExportTiming:
+    """Set a prediction beside a measurement and say whether they agree.
+
+    Args:
+        timing: The measurement.
+        latency: The table's prediction.
+        table_device: Where the table was measured.
+    """
+    low, high = latency.low_ms, latency.high_ms
+    within: bool | None = None
+    notes = []
+    if low is None or high is None:
+        notes.append("the table is not verified, so the prediction has no margin")
+    else:
+        within = low <= timing.measured_ms <= high
+        if not within:
+            notes.append(
+                f"measured {timing.measured_ms:.4g} ms, outside the predicted margin of "
+                f"{low:.4g} to {high:.4g} ms"
+            )
+    if table_device != timing.device:
+        notes.append(f"the table was measured on {table_device}, the file on {timing.device}")
+    return ExportTiming(
+        file=timing.file,
+        target=timing.target,
+        device=timing.device,
+        measured_ms=timing.measured_ms,
+        spread=timing.spread,
+        wall_ms=timing.wall_ms,
+        predicted_ms=latency.ms,
+        low_ms=low,
+        high_ms=high,
+        predicted_share=latency.predicted_share,
+        within_margin=within,
+        note="; ".join(notes),
+    )

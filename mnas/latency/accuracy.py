@@ -1,0 +1,138 @@
+"""How far predictions and measurements agree: correction, errors with intervals, the verdict."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from mnas.latency.target import Calibration, Interval, Verdict, Verification, VerifiedNetwork
+
+Numbers = NDArray[np.float64]
+_RESAMPLES = 2000
+_MOST_FLOOR = 0.03
+_MOST_MAPE = 0.10
+_FEWEST_TESTED = 20
+_FEWEST_FOR_RANKS = 5
+_FEWEST_FOR_OFFSET = 5  # below, an offset fits noise: facts of the first measurements
+
+
+def fit_calibration(raw: Numbers, measured: Numbers) -> Calibration:
+    """Fit measured = scale * raw + offset with the least squares of relative errors.
+
+    Args:
+        raw: (n,) sums of blocks, or any cost such as MACs, above zero.
+        measured: (n,) milliseconds, above zero.
+
+    Returns:
+        The correction; scale alone for fewer than five networks, or where the data would ask
+        for a scale that is not positive.
+    """
+    columns = np.column_stack([raw, np.ones_like(raw)]) / measured[:, None]
+    target = np.ones(len(raw))
+    if len(raw) >= _FEWEST_FOR_OFFSET and np.ptp(raw) > 0:
+        scale, offset = np.linalg.lstsq(columns, target, rcond=None)[0]
+        if scale > 0:
+            return Calibration(scale=float(scale), offset_ms=float(offset))
+    slope = columns[:, 0]
+    return Calibration(scale=float(slope.sum() / (slope @ slope)), offset_ms=0.0)
+
+
+def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verification:
+    """Say how far a table can be trusted, from networks timed end to end.
+
+    Args:
+        networks: With at least one on which the correction is fitted and two others.
+        noise_floor: Relative difference of repeated measurements of one network.
+
+    Returns:
+        Errors on the networks that were not fitted on, and the verdict.
+    """
+    fitted = np.array([network.fitted for network in networks])
+    measured = np.array([network.measured_ms for network in networks])
+    raw = np.array([network.predicted_ms for network in networks])
+    macs = np.array([float(network.macs) for network in networks])
+    sizes = np.array([network.resolution for network in networks])[~fitted]
+    corrected = _corrected(raw, measured, fitted)
+    from_macs = _corrected(macs, measured, fitted)
+    test = measured[~fitted]
+    errors = np.abs(corrected - test) / test
+    macs_errors = np.abs(from_macs - test) / test
+    mape = _bootstrap(errors, _mean)
+    macs_mape = _bootstrap(macs_errors, _mean)
+    lost_to_macs = _bootstrap(errors - macs_errors, _mean)
+    verdict, reason = _verdict(mape, macs_mape, lost_to_macs, noise_floor, len(test))
+    return Verification(
+        mape=mape,
+        mape_raw=_bootstrap(np.abs(raw[~fitted] - test) / test, _mean),
+        within_5_percent=_bootstrap((errors <= 0.05).astype(float), _mean),
+        within_10_percent=_bootstrap((errors <= 0.10).astype(float), _mean),
+        spearman=_rank_correlation(corrected, test),
+        spearman_by_resolution={
+            int(size): _rank_correlation(corrected[sizes == size], test[sizes == size])
+            for size in np.unique(sizes)
+            if (sizes == size).sum() >= _FEWEST_FOR_RANKS
+        },
+        macs_mape=macs_mape,
+        macs_spearman=_rank_correlation(from_macs, test),
+        noise_floor=noise_floor,
+        verdict=verdict,
+        reason=reason,
+        networks=tuple(networks),
+    )
+
+
+def _corrected(cost: Numbers, measured: Numbers, fitted: NDArray[np.bool_]) -> Numbers:
+    calibration = fit_calibration(cost[fitted], measured[fitted])
+    lowest = 0.1 * float(measured.min())  # MACs may be corrected below zero
+    return np.maximum(calibration.scale * cost[~fitted] + calibration.offset_ms, lowest)
+
+
+def _verdict(
+    mape: Interval, macs_mape: Interval, lost_to_macs: Interval, noise_floor: float, tested: int
+) -> tuple[Verdict, str]:
+    error = f"error {mape.value:.1%} ({mape.low:.1%} to {mape.high:.1%}) on {tested} networks"
+    against = f"MACs reach {macs_mape.value:.1%}"
+    floor = f"noise floor {noise_floor:.1%}"
+    if noise_floor > _MOST_FLOOR:
+        return "inconclusive", (
+            f"the machine is too noisy to tell: {floor} is above {_MOST_FLOOR:.0%}; {error}. "
+            "Verify again on a quiet machine."
+        )
+    if mape.low > _MOST_MAPE:
+        return "not trusted", f"{error} is above {_MOST_MAPE:.0%}; {against}; {floor}."
+    if lost_to_macs.low > 0:
+        return "not trusted", f"{error}: worse than counting, {against}; {floor}."
+    if tested < _FEWEST_TESTED:
+        return "inconclusive", f"{error}: too few to judge, at least {_FEWEST_TESTED} are needed."
+    if mape.high > _MOST_MAPE:
+        return "inconclusive", f"{error} may be above {_MOST_MAPE:.0%}; {against}; {floor}."
+    return "trusted", f"{error}; {against}; {floor}."
+
+
+def _mean(samples: Numbers) -> Numbers:
+    return np.asarray(samples.mean(axis=-1))
+
+
+def _bootstrap(values: Numbers, statistic: Callable[[Numbers], Numbers]) -> Interval:
+    rng = np.random.default_rng(0)
+    resampled = statistic(values[rng.integers(len(values), size=(_RESAMPLES, len(values)))])
+    low, high = np.quantile(resampled, [0.05, 0.95])
+    return Interval(value=float(statistic(values)), low=float(low), high=float(high))
+
+
+def _rank_correlation(first: Numbers, second: Numbers) -> Interval:
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(len(first), size=(_RESAMPLES, len(first)))
+    resampled = _spearman(first[chosen], second[chosen])
+    low, high = np.quantile(resampled, [0.05, 0.95])
+    value = float(_spearman(first[None], second[None])[0])
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+def _spearman(first: Numbers, second: Numbers) -> Numbers:
+    ranks = [np.asarray(rankdata(values, axis=1)) for values in (first, second)]
+    one, two = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    norm = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    # A resample of one network over and over has no ranks: it says nothing, so 0.
+    return np.asarray((one * two).sum(axis=1) / np.where(norm > 0, norm, 1.0))

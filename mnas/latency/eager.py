@@ -1,0 +1,45 @@
+"""PyTorch as it is written: eager, channels_last, without gradients."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mnas.arch import BatchNorm, PlannedBlock
+from mnas.latency.runtime import Run
+from mnas.latency.target import Target
+from mnas.nets import build_block
+
+_NORM = BatchNorm(eps=1e-5, momentum=0.1)  # its constants do not change the time
+
+
+class EagerTorch:
+    """Runs modules layer by layer, as training and validation do."""
+
+    version: str = torch.__version__
+    dtypes: tuple[str, ...] = ("fp32",)
+
+    def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
+        torch.set_num_threads(target.threads)
+        modules = [build_block(block, _NORM) for block in blocks]
+        module = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+        # torch's stubs leave memory_format out of Module.to.
+        module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image = _image(blocks, target.batch)
+
+        def run() -> object:
+            with torch.inference_mode():
+                return module(image)
+
+        return run
+
+
+RUNTIME = EagerTorch()
+
+
+def _image(blocks: Sequence[PlannedBlock], batch: int) -> torch.Tensor:
+    if not blocks or blocks[0].size is None:
+        return torch.randn(batch, blocks[0].in_channels if blocks else 1)
+    size = blocks[0].size
+    shape = (batch, blocks[0].in_channels, size, size)
+    return torch.randn(shape).to(memory_format=torch.channels_last)

@@ -1,0 +1,235 @@
+"""Measuring a table: every block by itself, in passes of random order, interruptible."""
+
+import logging
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from mnas.arch import Architecture, PlannedBlock, machine_lock
+from mnas.latency.device import describe_device
+from mnas.latency.errors import MeasuringError
+from mnas.latency.partial import PartialTable
+from mnas.latency.reachable import MeasurableSpace, choose_blocks, macs_of, reachable_blocks
+from mnas.latency.rounds import WAITING, Progress, Stopwatch, no_progress
+from mnas.latency.runtime import Runtime, runtime_for
+from mnas.latency.table import LatencyTable, TableRow
+from mnas.latency.target import Target
+from mnas.latency.timing import Clock, PassTime, Settings, combine
+
+_LOG = logging.getLogger(__name__)
+_EMPTY, _REFERENCE = "empty", "reference"
+_BLOCKS_BETWEEN_CHECKS = 20
+_LEAST_MS = 1e-6  # one nanosecond: a block that takes no longer than an empty call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measurement:
+    """What is measured with what, while it runs."""
+
+    blocks: Mapping[str, PlannedBlock]
+    reference: PlannedBlock
+    runtime: Runtime
+    stopwatch: Stopwatch
+    partial: PartialTable
+    rng: random.Random
+    progress: Progress
+
+
+def measure_table(
+    space: MeasurableSpace,
+    target: Target,
+    out: str | os.PathLike[str],
+    also: Sequence[Architecture] = (),
+    *,
+    most: int | None = None,
+    progress: Progress = no_progress,
+    settings: Settings | None = None,
+    runtime: Runtime | None = None,
+    clock: Clock | None = None,
+    seed: int = 0,
+) -> LatencyTable:
+    """Measure every block a space can reach, and write the table.
+
+    Each block runs alone, in two or more passes of different random order. The call of an empty
+    model is timed throughout and subtracted. A block whose passes differ, or that was disturbed,
+    is timed again, and flagged `noisy` if that does not help; one that fails becomes a row that
+    says why. Holds the machine alone meanwhile. Passes are kept in `OUT.partial`: a measurement
+    that was ended goes on from there.
+
+    Args:
+        space: The search space.
+        target: Runtime, threads, dtype, batch.
+        out: The table's file, written once, at the end.
+        also: Networks whose blocks belong into the table too, such as scaled baselines.
+        most: Largest number of blocks to measure; the others are predicted from them.
+        progress: Told (done, total, what) after each pass over a block.
+        settings: How blocks are timed.
+        runtime: Instead of the one the target names.
+        clock: Instead of the machine's.
+        seed: Decides the orders of the passes.
+
+    Returns:
+        The table, not yet verified.
+
+    Raises:
+        UnknownNameError: The target's runtime or dtype is not known.
+        TableMismatchError: `OUT.partial` belongs to another target, device or runtime version.
+        MeasuringError: Every block failed; tells the first reason.
+    """
+    settings = settings or Settings()
+    runtime = runtime or runtime_for(target)
+    blocks = choose_blocks(reachable_blocks(space, also), most)
+    device = describe_device()
+    header = {
+        "target": asdict(target),
+        "device": device,
+        "runtime_version": runtime.version,
+        "settings": asdict(settings),
+    }
+    with (
+        PartialTable(Path(f"{os.fspath(out)}.partial"), header) as partial,
+        machine_lock(alone=True, waiting=lambda: progress(0, len(blocks), WAITING)),
+    ):
+        measurement = _Measurement(
+            blocks=blocks,
+            reference=sorted(blocks.values(), key=macs_of)[len(blocks) // 2],
+            runtime=runtime,
+            stopwatch=Stopwatch(target=target, settings=settings, clock=clock or Clock()),
+            partial=partial,
+            rng=random.Random(seed),
+            progress=progress,
+        )
+        _run(measurement)
+        table = _table_of(
+            measurement,
+            device=device,
+            space={"name": space.name, "digest": space.digest},
+            also=tuple(sorted({arch.id for arch in also})),
+            source=os.fspath(out),
+        )
+        table.save(out)
+        partial.remove()
+    return table
+
+
+def _run(measurement: _Measurement) -> None:
+    """Passes over all blocks, then further ones over those that are not steady."""
+    settings = measurement.stopwatch.settings
+    for number in range(1, settings.most_passes + 1):
+        unfinished = [
+            key
+            for key in measurement.blocks
+            if key not in measurement.partial.failures and _needs_pass(measurement, key, number)
+        ]
+        if unfinished:
+            measurement.rng.shuffle(unfinished)
+            _pass(measurement, unfinished, number)
+
+
+def _needs_pass(measurement: _Measurement, key: str, number: int) -> bool:
+    passes = measurement.partial.passes.get(key, ())
+    if len(passes) >= number:
+        return False
+    if number <= measurement.stopwatch.settings.passes:
+        return True
+    return not measurement.stopwatch.is_steady(combine(passes))
+
+
+def _pass(measurement: _Measurement, keys: Sequence[str], number: int) -> None:
+    for index, key in enumerate(keys):
+        if index % _BLOCKS_BETWEEN_CHECKS == 0:
+            _time(measurement, _EMPTY, ())
+            _time(measurement, _REFERENCE, (measurement.reference,))
+        _time(measurement, key, (measurement.blocks[key],))
+        again = " again" if number > measurement.stopwatch.settings.passes else ""
+        measurement.progress(index + 1, len(keys), f"pass {number}: blocks timed{again}")
+    _time(measurement, _EMPTY, ())
+
+
+def _time(measurement: _Measurement, key: str, blocks: Sequence[PlannedBlock]) -> None:
+    stopwatch = measurement.stopwatch
+    try:
+        run = measurement.runtime.prepare(blocks, stopwatch.target)
+        time = stopwatch.time(run)
+    except Exception as error:  # whatever a runtime raises for one block, the others go on
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        _LOG.warning("block failed: %s: %s", reason, key)
+        measurement.partial.fail(key, reason)
+    else:
+        measurement.partial.add(key, time)
+
+
+def _table_of(
+    measurement: _Measurement,
+    *,
+    device: str,
+    space: Mapping[str, str],
+    also: tuple[str, ...],
+    source: str,
+) -> LatencyTable:
+    partial, stopwatch = measurement.partial, measurement.stopwatch
+    if _EMPTY not in partial.passes:
+        raise MeasuringError(
+            f"{stopwatch.target.runtime} cannot run even an empty model: "
+            f"{partial.failures.get(_EMPTY)}"
+        )
+    if len(partial.failures.keys() & measurement.blocks.keys()) == len(measurement.blocks):
+        first = next(iter(partial.failures.values()))
+        raise MeasuringError(
+            f"all {len(measurement.blocks)} blocks failed in {stopwatch.target.runtime}, "
+            f"the first with {first}. Nothing was written."
+        )
+    empty = _typical(partial.passes[_EMPTY])
+    return LatencyTable(
+        target=stopwatch.target,
+        device=device,
+        runtime_version=measurement.runtime.version,
+        rows=tuple(_rows(measurement, empty)),
+        empty_ms=empty.ms,
+        empty_wall_ms=empty.wall_ms,
+        space=space,
+        also=also,
+        protocol=asdict(stopwatch.settings),
+        drift=_drift(measurement),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=source,
+    )
+
+
+def _rows(measurement: _Measurement, empty: PassTime) -> Iterator[TableRow]:
+    partial, stopwatch = measurement.partial, measurement.stopwatch
+    for key in sorted(measurement.blocks):
+        if key in partial.failures:
+            yield TableRow(
+                block=key, ms=None, wall_ms=None, spread=None, runs=0,
+                status=f"failed: {partial.failures[key]}",
+            )  # fmt: skip
+            continue
+        passes = partial.passes[key]
+        whole = combine(passes)
+        yield TableRow(
+            block=key,
+            ms=max(whole.ms - empty.ms, _LEAST_MS),
+            wall_ms=max(whole.wall_ms - empty.wall_ms, _LEAST_MS),
+            spread=whole.spread,
+            runs=len(passes) * stopwatch.settings.runs,
+            status="measured" if stopwatch.is_steady(whole) else "noisy",
+        )
+
+
+def _typical(passes: Sequence[PassTime]) -> PassTime:
+    """The lower quartile of many passes: their fastest two would be lower than any block's."""
+    return PassTime(
+        ms=float(np.quantile([one.ms for one in passes], 0.25)),
+        wall_ms=float(np.quantile([one.wall_ms for one in passes], 0.25)),
+    )
+
+
+def _drift(measurement: _Measurement) -> float | None:
+    times = [time.ms for time in measurement.partial.passes.get(_REFERENCE, ())]
+    return max(times) / min(times) - 1 if times and min(times) > 0 else None

@@ -1,0 +1,86 @@
+"""ONNX Runtime on the CPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from mnas.arch import MnasError, PlannedBlock
+from mnas.latency.onnx_graph import INPUT, graph_of, input_shape
+from mnas.latency.runtime import Run
+from mnas.latency.target import Target
+
+_QUIET = 3  # errors only: warnings about unused initialisers are no use to anybody here
+
+
+class OnnxRuntime:
+    """Runs ONNX graphs with pinned threads, sequentially, with all graph optimisations."""
+
+    version: str = onnxruntime.__version__
+    dtypes: tuple[str, ...] = ("fp32",)
+
+    def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
+        model = graph_of(blocks).SerializeToString()
+        return _bound(model, target, input_shape(blocks, target.batch))
+
+
+RUNTIME = OnnxRuntime()
+
+
+def prepare_file(path: Path, target: Target) -> Run:
+    """Make a deployed ONNX file ready to run on random images.
+
+    Args:
+        path: A file with one image input, of free or fitting batch size.
+        target: Threads and batch.
+
+    Raises:
+        MnasError: ONNX Runtime cannot load the file, or its input is not one image batch.
+    """
+    try:
+        probe = onnxruntime.InferenceSession(
+            path, session_options(target), providers=["CPUExecutionProvider"]
+        )
+        (entry,) = probe.get_inputs()
+        shape = (target.batch, *(int(side) for side in entry.shape[1:]))
+        return _bind(probe, entry.name, shape)
+    except Exception as error:  # the runtime has no common class for its errors
+        raise MnasError(f"ONNX Runtime cannot run {path}: {error}") from error
+
+
+def session_options(target: Target) -> "onnxruntime.SessionOptions":
+    """The options every session of mnas runs with, so that timings can be compared."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = target.threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = _QUIET
+    return options
+
+
+def _bound(model: bytes, target: Target, shape: tuple[int, ...]) -> Run:
+    session = onnxruntime.InferenceSession(
+        model, session_options(target), providers=["CPUExecutionProvider"]
+    )
+    return _bind(session, INPUT, shape)
+
+
+def _bind(session: "onnxruntime.InferenceSession", input_name: str, shape: tuple[int, ...]) -> Run:
+    """Bind input and output once: copying a block's large output is not part of a network."""
+    image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(input_name, onnxruntime.OrtValue.ortvalue_from_numpy(image))
+    (output,) = session.get_outputs()
+    session.run_with_iobinding(_with_output(binding, output.name))
+    # From here on the runtime writes into the memory that the first run allocated.
+    (first,) = binding.get_outputs()
+    binding.clear_binding_outputs()
+    binding.bind_ortvalue_output(output.name, first)
+    return lambda: session.run_with_iobinding(binding)
+
+
+def _with_output(binding: "onnxruntime.IOBinding", name: str) -> "onnxruntime.IOBinding":
+    binding.bind_output(name, "cpu")
+    return binding

@@ -1,0 +1,130 @@
+"""The file in which a measurement is kept while it runs, so that a killed one goes on.
+
+A header line says what is measured with what; then one CSV line for each timed pass. It does not
+name the space: a row is as good for another space that holds the same block.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mnas.arch import UnwritableFileError
+from mnas.latency.errors import TableMismatchError
+from mnas.latency.timing import PassTime
+
+_COLUMNS = 4  # block, ms, wall_ms, status
+Passes = dict[str, list[PassTime]]
+
+
+class PartialTable:
+    """An append-only file of timed passes; a torn last line is dropped when it is opened.
+
+    Args:
+        path: The file; made if it is not there.
+        header: What the passes belong to: target, device, runtime version, settings.
+
+    Attributes:
+        passes: Passes of each block that were read or added.
+        failures: Reason of each block that failed.
+
+    Raises:
+        TableMismatchError: The file there belongs to another measurement; names both sides.
+        UnwritableFileError: The file cannot be written; says why.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, object]) -> None:
+        self.passes: Passes = {}
+        self.failures: dict[str, str] = {}
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept = self._read(header)
+            self._file = path.open("ab")
+            self._file.truncate(kept)
+            if kept == 0:
+                self._append(f"# {json.dumps(header, sort_keys=True)}\n")
+        except OSError as error:
+            raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def add(self, block: str, time: PassTime) -> None:
+        """Keep one timed pass of a block."""
+        self.passes.setdefault(block, []).append(time)
+        self._append(_line(block, repr(float(time.ms)), repr(float(time.wall_ms)), "timed"))
+
+    def fail(self, block: str, reason: str) -> None:
+        """Keep that a block cannot be run, and why."""
+        self.failures[block] = reason
+        self._append(_line(block, "", "", reason))
+
+    def remove(self) -> None:
+        """Delete the file: the table is written."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _append(self, line: str) -> None:
+        try:
+            self._file.write(line.encode())
+            self._file.flush()
+        except OSError as error:
+            raise UnwritableFileError(f"cannot write {self._path}: {error.strerror}") from error
+
+    def _read(self, header: Mapping[str, object]) -> int:
+        """Take over what is there; the number of bytes that are sound."""
+        if not self._path.exists():
+            return 0
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        if not lines or not lines[0].endswith(b"\n"):
+            return 0
+        self._check(lines[0].decode(errors="replace"), header)
+        kept = len(lines[0])
+        for line in lines[1:]:
+            if not line.endswith(b"\n") or not self._take(line.decode(errors="replace")):
+                break
+            kept += len(line)
+        return kept
+
+    def _check(self, line: str, header: Mapping[str, object]) -> None:
+        wanted = f"# {json.dumps(header, sort_keys=True)}\n"
+        if line != wanted:
+            raise TableMismatchError(
+                f"{self._path} was begun with {line.strip('# ').strip()[:600]}, but now "
+                f"{wanted.strip('# ').strip()} is measured. "
+                f"Delete {os.fspath(self._path)} to begin anew, or write to another table."
+            )
+
+    def _take(self, line: str) -> bool:
+        cells = next(csv.reader([line]), [])
+        if len(cells) != _COLUMNS:
+            return False
+        block, ms, wall_ms, status = cells
+        if status != "timed":
+            self.failures[block] = status
+            return True
+        try:
+            time = PassTime(ms=float(ms), wall_ms=float(wall_ms))
+        except ValueError:
+            return False
+        self.passes.setdefault(block, []).append(time)
+        return True
+
+
+def _line(*cells: str) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()

@@ -1,0 +1,317 @@
+"""The experiment file (schema `mnas.experiment/1`): what to search, on what, scored how."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mnas.arch import Fault, InvalidFileError, MnasError, did_you_mean, shipped_folder
+from mnas.arch.documents import faults_of
+from mnas.space import YamlDocument, read_yaml
+from mnas.training import DataSpec, FullRecipe, ProxyRecipe
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+# What may differ when a run is continued: how long, and with whom; not what is searched.
+CHANGEABLE = ("search.trials", "search.hours", "workers")
+
+
+class InvalidExperimentError(InvalidFileError):
+    """An experiment file that cannot be run; names file, place, line and column."""
+
+
+class _Door(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class TargetSection(_Door):
+    """A device with its latency table and, if it has one, its budget.
+
+    Attributes:
+        table: Path of a table, or `auto`: reuse one measured here for this space, else measure it.
+        budget_ms: Highest latency allowed, in milliseconds; null for none.
+    """
+
+    name: Annotated[str, Field(pattern=_NAME)] = "this-cpu"
+    runtime: str = "onnxruntime"
+    threads: Annotated[int, Field(ge=1)] = 1
+    dtype: str = "fp32"
+    table: str = "auto"
+    budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class ConstraintsSection(_Door):
+    """Hard limits that are counted and not measured."""
+
+    params: Annotated[int, Field(ge=1)] | None = None
+    macs: Annotated[int, Field(ge=1)] | None = None
+    peak_activation_bytes: Annotated[int, Field(ge=1)] | None = None
+
+
+class RewardSection(_Door):
+    """One objective instead of a front: MnasNet's accuracy x (latency / budget) ^ exponent.
+
+    Tan et al. 2019, arXiv:1807.11626, equation 2; exponent -0.07 is theirs.
+    """
+
+    reward: Literal["mnasnet"]
+    exponent: Annotated[float, Field(le=0, allow_inf_nan=False)] = -0.07
+
+
+class SearchSection(_Door):
+    """How to search: `trials` counts distinct architectures whose scoring started."""
+
+    sampler: str = "tpe"
+    trials: Annotated[int, Field(ge=1)] = 100
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class ConfirmSection(_Door):
+    """The fair comparison at the end: candidates and baselines, same recipe, fresh seeds."""
+
+    top: Annotated[int, Field(ge=1)] = 5
+    seeds: Annotated[int, Field(ge=1)] = 3
+    epochs: Annotated[int, Field(ge=1)] = 20
+
+
+class WorkersSection(_Door):
+    """Who trains: `count` Ray actors with `cpus` threads each; null address is this machine."""
+
+    count: Annotated[int, Field(ge=1)] = 2
+    cpus: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+    address: str | None = None
+
+
+class Experiment(_Door):
+    """One search, completely described; inputs are absolute paths or shipped names.
+
+    Raises:
+        InvalidExperimentError: By `load_experiment`, with every fault at once.
+    """
+
+    schema_: Literal["mnas.experiment/1"] = Field(alias="schema")
+    name: Annotated[str, Field(pattern=_NAME)]
+    space: str
+    data: DataSpec
+    proxy: ProxyRecipe
+    targets: Annotated[list[TargetSection], Field(min_length=1)]
+    constraints: ConstraintsSection = ConstraintsSection()
+    objectives: Annotated[list[Literal["accuracy", "latency"]], Field(min_length=1)] | RewardSection
+    search: SearchSection = SearchSection()
+    baselines: list[str] = []
+    confirm: ConfirmSection = ConfirmSection()
+    train: FullRecipe = FullRecipe()
+    workers: WorkersSection = WorkersSection()
+    warm_start: list[str] = []
+    mirror: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Experiment":
+        names = [target.name for target in self.targets]
+        if len(set(names)) != len(names):
+            raise ValueError(f"targets need different names; got {names}")
+        match self.objectives:
+            case RewardSection() if self.targets[0].budget_ms is None:
+                raise ValueError("a reward needs budget_ms on the first target")
+            case ["accuracy"] | ["accuracy", "latency"] | RewardSection():
+                pass
+            case _:
+                raise ValueError(
+                    "objectives must be [accuracy], [accuracy, latency] or a reward; "
+                    f"got {self.objectives}"
+                )
+        if self.workers.gpus:
+            raise ValueError("workers.gpus must be 0: proxies train on CPUs only in this version")
+        if self.warm_start:
+            raise ValueError("warm_start must be []: this version cannot read earlier runs yet")
+        if self.mirror is not None:
+            raise ValueError("mirror must be null: this version has no Optuna storage mirror yet")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole experiment as JSON types, every default written out."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def target(self) -> TargetSection:
+        """The first target: the one that is timed end to end."""
+        return self.targets[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One `key=value` of the command line, such as `search.trials=50`."""
+
+    key: str
+    value: Any
+
+
+def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment file, apply overrides and resolve its inputs.
+
+    Args:
+        path: A file, or the bare name of a shipped experiment such as `quickstart`.
+        overrides: `key=value` texts with dotted keys; values are read as YAML. Paths in them are
+            relative to the file, like the ones inside it.
+
+    Returns:
+        The experiment; relative inputs became absolute, shipped names stayed names.
+
+    Raises:
+        InvalidExperimentError: The file or an override is wrong; all faults at once.
+    """
+    file = _find(path)
+    document = read_yaml(file)
+    if not isinstance(document.value, dict):
+        raise InvalidExperimentError.at(
+            f"{file} is not an experiment:", "", "must be a mapping of keys to values"
+        )
+    value = document.value
+    for override in map(_parse_override, overrides):
+        value = _replaced(value, override.key.split("."), override)
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(value, default=str))
+    except ValidationError as error:
+        raise InvalidExperimentError(
+            f"{file} is not an experiment (schema mnas.experiment/1):",
+            _faults(error, document),
+        ) from None
+    return _with_absolute_inputs(experiment, file.parent.resolve())
+
+
+def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Dotted keys in which two resolved experiments differ, but for those that may change."""
+    old, new = _flat(before), _flat(after)
+    keys = {key for key in {**old, **new} if old.get(key, ...) != new.get(key, ...)}
+    return sorted(
+        key for key in keys if not any(f"{key}.".startswith(f"{free}.") for free in CHANGEABLE)
+    )
+
+
+def _find(path: str | Path) -> Path:
+    file = Path(path).expanduser()
+    shipped = shipped_folder("experiments")
+    if not file.exists() and len(file.parts) == 1 and not file.suffix:
+        candidate = shipped / f"{file}.yaml"
+        if candidate.exists():
+            return candidate
+    if not file.exists():
+        known = sorted(each.stem for each in shipped.glob("*.yaml"))
+        raise InvalidExperimentError(
+            f"there is no experiment file {file}{did_you_mean(file.stem, known)}; "
+            f"give a path, or the name of a shipped experiment: {', '.join(known)}"
+        )
+    return file
+
+
+def _parse_override(text: str) -> Override:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise InvalidExperimentError(
+            f"an override is written key=value, such as search.trials=50; got {text!r}"
+        )
+    return Override(key=key, value=read_yaml_value(value, text))
+
+
+def read_yaml_value(value: str, text: str) -> Any:
+    """The value of an override, read as YAML: numbers, null, lists and mappings in one line.
+
+    Raises:
+        InvalidExperimentError: It is not YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(value)
+    except YAMLError as error:
+        problem = str(getattr(error, "problem", error))
+        raise InvalidExperimentError(
+            f"the value of the override {text!r} is not YAML: {problem}"
+        ) from None
+
+
+def _replaced(value: Any, keys: list[str], override: Override) -> Any:
+    if not keys:
+        return override.value
+    first, rest = keys[0], keys[1:]
+    if isinstance(value, list) and first.isdigit() and int(first) < len(value):
+        index = int(first)
+        return [
+            _replaced(item, rest, override) if each == index else item
+            for each, item in enumerate(value)
+        ]
+    if value is None or isinstance(value, dict):
+        inner = dict(value or {})
+        inner[first] = _replaced(inner.get(first), rest, override)
+        return inner
+    raise InvalidExperimentError(
+        f"the override {override.key!r} leads into something that has no key {first!r}: {value!r}"
+    )
+
+
+def _faults(error: ValidationError, document: YamlDocument) -> list[Fault]:
+    faults = faults_of(error, Experiment, document.locate)
+    kept = [fault for fault in faults if "RewardSection" not in fault.place]
+    return [
+        Fault(_without_tags(fault.place), fault.problem, fault.line, fault.column)
+        for fault in kept or faults
+    ]
+
+
+def _without_tags(place: str) -> str:
+    parts = [part for part in place.split(".") if not part.startswith(("list[", "constrained"))]
+    return ".".join(part for part in parts if part != "RewardSection")
+
+
+def _with_absolute_inputs(experiment: Experiment, folder: Path) -> Experiment:
+    resolved = experiment.resolved()
+    resolved["space"] = _absolute_space(experiment.space, folder)
+    if experiment.data.path is not None:
+        resolved["data"]["path"] = str(_absolute(experiment.data.path, folder))
+    for target in resolved["targets"]:
+        if target["table"] != "auto":
+            table = _absolute(target["table"], folder)
+            if not table.is_file():
+                raise MissingTableError(
+                    f"there is no latency table {table} (targets: {target['name']}); give the path "
+                    "of a table, or `table: auto` to measure one on this machine"
+                )
+            target["table"] = str(table)
+    resolved["baselines"] = [_absolute_network(name, folder) for name in experiment.baselines]
+    return Experiment.model_validate_json(json.dumps(resolved))
+
+
+class MissingTableError(MnasError):
+    """A latency table that an experiment names and that is not there."""
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    expanded = Path(path).expanduser()
+    return expanded if expanded.is_absolute() else (folder / expanded).resolve()
+
+
+def _absolute_space(name: str, folder: Path) -> str:
+    path = _absolute(name, folder)
+    is_name = len(Path(name).parts) == 1 and not Path(name).suffix
+    return name if is_name and not path.is_file() else str(path)
+
+
+def _absolute_network(name: str, folder: Path) -> str:
+    return str(_absolute(name, folder)) if name.endswith(".json") else name
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        flat: dict[str, Any] = {}
+        for key, inner in value.items():
+            flat |= _flat(inner, f"{prefix}{key}.")
+        return flat
+    if isinstance(value, float) and value.is_integer() and math.isfinite(value):
+        value = int(value)  # 1 and 1.0 in two files are one number
+    return {prefix.removesuffix("."): value}

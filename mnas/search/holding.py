@@ -1,0 +1,82 @@
+"""Who drives a run: one living process, which leaves nothing behind when it is killed."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from mnas.arch import MnasError, write_atomically
+
+_LOCK = "driver.lock"
+_PROCESSES = "processes.json"
+
+
+class RunHeldError(MnasError):
+    """Another living process drives this run."""
+
+
+@contextlib.contextmanager
+def hold_run(directory: Path) -> Iterator[None]:
+    """Be the one driver of a run; what a killed driver left running is ended first.
+
+    The lock is the kernel's, so it goes with the process that has it.
+
+    Raises:
+        RunHeldError: Another process drives it; names its pid.
+    """
+    path = directory / _LOCK
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise RunHeldError(
+                f"the run {directory} is being driven by process {holder}; wait for it, stop it, "
+                "or choose another folder with --out"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        end_leftovers(directory)
+        try:
+            yield
+        finally:
+            (directory / _PROCESSES).unlink(missing_ok=True)
+
+
+def note_processes(directory: Path) -> None:
+    """Write down the processes this driver has started, by pid and start time."""
+    children = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children.append({"pid": child.pid, "started": child.create_time()})
+    write_atomically(directory / _PROCESSES, json.dumps(children))
+
+
+def end_leftovers(directory: Path) -> int:
+    """End what a killed driver of this run left running.
+
+    A pid alone is not enough, since pids are used again; pid and start time are.
+
+    Returns:
+        How many processes were ended.
+    """
+    try:
+        noted = json.loads((directory / _PROCESSES).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+    ended = []
+    for each in noted:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process = psutil.Process(each["pid"])
+            if abs(process.create_time() - each["started"]) < 0.1:
+                process.kill()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=5)
+    (directory / _PROCESSES).unlink(missing_ok=True)
+    return len(ended)

@@ -1,0 +1,56 @@
+"""Which candidates climb to the next rung: asynchronous successive halving.
+
+Li et al. 2020, arXiv:1810.05934, in its stopping form: a candidate that has just finished a rung
+goes on at once if it is among the best share of those that finished it so far, else it stops.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnas.results import non_dominated
+
+KEPT_SHARE = 1 / 3
+
+
+def is_promoted(costs: Sequence[Sequence[float]]) -> bool:
+    """Whether the newest result of a rung goes on.
+
+    Candidates are ranked by non-dominated sorting; within a front the less crowded come first
+    (Deb et al. 2002, NSGA-II, sections III.A and III.B).
+
+    Args:
+        costs: (n, m), lower is better, one row for each candidate that finished the rung, the
+            newest last.
+
+    Returns:
+        True if it is among the first max(1, n * KEPT_SHARE).
+    """
+    array = np.asarray(costs, dtype=np.float64)
+    newest = len(array) - 1
+    places = max(1, int(len(array) * KEPT_SHARE))
+    if array.shape[1] == 1:  # one objective: every front is one value, so ranking is enough
+        return int(np.count_nonzero(array[:-1, 0] <= array[-1, 0])) < places
+    left = np.arange(len(array))
+    while True:
+        on_front = non_dominated(array[left])
+        front = left[on_front]
+        if newest in front:
+            by_crowding = front[np.argsort(-_crowding(array[front]), kind="stable")]
+            return int(np.flatnonzero(by_crowding == newest)[0]) < places
+        places -= len(front)
+        if places <= 0:
+            return False
+        left = left[~on_front]
+
+
+def _crowding(costs: np.ndarray) -> np.ndarray:
+    """Distance of each row to its neighbours in the front; the ends are infinitely far."""
+    distance = np.zeros(len(costs))
+    for column in costs.T:
+        order = np.argsort(column, kind="stable")
+        span = column[order[-1]] - column[order[0]]
+        distance[order[0]] = distance[order[-1]] = np.inf
+        if span > 0:
+            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+    return distance

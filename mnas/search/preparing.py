@@ -1,0 +1,103 @@
+"""What an experiment names, loaded; its limits and objectives. Nothing is measured or trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mnas.arch import Architecture
+from mnas.latency import LatencyTable
+from mnas.search.baselines import Baseline, scaled_baselines
+from mnas.search.experiment import Experiment, RewardSection
+from mnas.search.limits import BudgetError, Limits
+from mnas.search.objectives import Objectives
+from mnas.search.samplers import sampler_factory
+from mnas.space import SearchSpace, load_space
+from mnas.training import Dataset, load_data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An experiment with everything it names loaded; nothing was measured or trained.
+
+    Attributes:
+        space: For this data's classes and channels.
+        data: At the largest resolution of the space, test images included.
+        baselines: Published networks at every width and resolution they may be compared at.
+    """
+
+    experiment: Experiment
+    space: SearchSpace
+    data: Dataset
+    baselines: tuple[Baseline, ...]
+
+    @property
+    def also(self) -> tuple[Architecture, ...]:
+        """The networks whose blocks a latency table must hold beside the space's."""
+        return tuple(variant for each in self.baselines for variant in each.variants)
+
+
+def prepare(experiment: Experiment) -> Prepared:
+    """Load what an experiment names: space, data, baselines, sampler.
+
+    Raises:
+        MnasError: Something it names is not there or not what it should be.
+    """
+    sampler_factory(experiment.search.sampler)
+    space = load_space(experiment.space)
+    data = load_data(experiment.data, max(space.resolutions))
+    space = space.for_data(num_classes=data.num_classes, channels=data.channels)
+    return Prepared(
+        experiment=experiment,
+        space=space,
+        data=data,
+        baselines=scaled_baselines(
+            experiment.baselines, space, num_classes=data.num_classes, channels=data.channels
+        ),
+    )
+
+
+def objectives_of(experiment: Experiment) -> Objectives:
+    """What the sampler of an experiment is told."""
+    names = tuple(target.name for target in experiment.targets)
+    match experiment.objectives:
+        case RewardSection(exponent=exponent):
+            return Objectives(
+                targets=names, exponent=exponent, budget_ms=experiment.target.budget_ms
+            )
+        case chosen:
+            return Objectives(targets=names, with_latency="latency" in chosen)
+
+
+def limits_of(experiment: Experiment, tables: Mapping[str, LatencyTable]) -> Limits:
+    """The devices and limits of an experiment; budgets are hard, with a reward too."""
+    return Limits(
+        predictors=tables,
+        budgets_ms={
+            target.name: target.budget_ms
+            for target in experiment.targets
+            if target.budget_ms is not None
+        },
+        ceilings={
+            name: ceiling
+            for name, ceiling in experiment.constraints.model_dump().items()
+            if ceiling is not None
+        },
+    )
+
+
+def refuse_impossible_budget(space: SearchSpace, limits: Limits) -> None:
+    """Make sure that the fastest network of a space is within each budget.
+
+    Raises:
+        BudgetError: It is not; names it and its latency.
+    """
+    for name, budget in limits.budgets_ms.items():
+        table = limits.predictors[name]
+        assert isinstance(table, LatencyTable)
+        fastest = space.cheapest(table.block_ms)
+        ms = table.predict(fastest).ms
+        if ms > budget:
+            raise BudgetError(
+                f"no network of {space.name} meets {budget:g} ms on {name}: the fastest, "
+                f"{fastest.id}, is predicted to take {ms:.4g} ms. Raise targets budget_ms, or "
+                "give the space smaller options."
+            )

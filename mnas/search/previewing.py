@@ -1,0 +1,142 @@
+"""`mnas search --dry-run`: what a search would cost and whether it can succeed."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnas.arch import Architecture, count
+from mnas.latency import LatencyTable, Target, find_table, plan_measurement
+from mnas.search.experiment import load_experiment
+from mnas.search.limits import Limits
+from mnas.search.preparing import limits_of, prepare, refuse_impossible_budget
+from mnas.search.tables import target_of
+from mnas.space import SearchSpace
+
+_SAMPLES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePreview:
+    """What is known of a target before the search.
+
+    Attributes:
+        path: The table that would be used; None if it would be measured first.
+        blocks: Blocks to measure; 0 if none.
+        seconds: Estimated time of measuring them.
+        verdict: What the table says of itself; None if it is not verified or not measured.
+    """
+
+    target: str
+    path: str | None
+    blocks: int
+    seconds: float
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a search would do.
+
+    Attributes:
+        encodings: Combinations of active choices in the space.
+        architectures: Distinct networks in it; None past what is counted.
+        params: Lowest and highest parameters among the samples.
+        macs: Lowest and highest multiply-accumulates among the samples.
+        feasible_share: Share of uniform samples within every limit; None while a table is missing.
+        fastest_id: Id of the fastest network of the space on the first target; None as above.
+        fastest_ms: Its predicted latency in milliseconds.
+        images: Training images of one epoch.
+        epochs: Most epochs of training the search and the comparison can take, in all.
+        tables: For each target its table.
+    """
+
+    name: str
+    encodings: int
+    architectures: int | None
+    params: tuple[int, int]
+    macs: tuple[int, int]
+    feasible_share: float | None
+    fastest_id: str | None
+    fastest_ms: float | None
+    images: int
+    epochs: int
+    tables: tuple[TablePreview, ...]
+
+
+def preview_search(path: str | Path, overrides: Iterable[str] = ()) -> Preview:
+    """Look at a search without measuring or training anything.
+
+    Args:
+        path: As for `run_search`.
+        overrides: As for `run_search`.
+
+    Raises:
+        BudgetError: A table is there and says that no network can meet the budget.
+        MnasError: What the experiment names is not there or not what it should be.
+    """
+    experiment = load_experiment(path, overrides)
+    prepared = prepare(experiment)
+    space, also = prepared.space, prepared.also
+    previews: list[TablePreview] = []
+    tables: dict[str, LatencyTable] = {}
+    for section in experiment.targets:
+        target = target_of(section)
+        if section.table == "auto":
+            table = find_table(space, target, also)
+        else:
+            table = LatencyTable.load(section.table)
+        if table is not None:
+            table.require(target)
+            tables[section.name] = table
+        previews.append(_table_preview(section.name, table, space, target, also))
+    rng = random.Random(experiment.search.seed)
+    samples = [space.sample(rng) for _ in range(_SAMPLES)]
+    counts = [count(arch) for arch in samples]
+    share = fastest_id = fastest_ms = None
+    if len(tables) == len(experiment.targets):
+        limits: Limits = limits_of(experiment, tables)
+        refuse_impossible_budget(space, limits)
+        share = sum(limits.assess(arch).is_feasible for arch in samples) / _SAMPLES
+        first = tables[experiment.target.name]
+        fastest = space.cheapest(first.block_ms)
+        fastest_id, fastest_ms = fastest.id, first.predict(fastest).ms
+    size = space.size()
+    confirm = experiment.confirm
+    contenders = confirm.top + len(experiment.baselines)
+    return Preview(
+        name=experiment.name,
+        encodings=size.encodings,
+        architectures=size.architectures,
+        params=(min(c.params for c in counts), max(c.params for c in counts)),
+        macs=(min(c.macs for c in counts), max(c.macs for c in counts)),
+        feasible_share=share,
+        fastest_id=fastest_id,
+        fastest_ms=fastest_ms,
+        images=experiment.proxy.samples or len(prepared.data.train),
+        epochs=experiment.search.trials * experiment.proxy.epochs[-1]
+        + contenders * confirm.seeds * confirm.epochs,
+        tables=tuple(previews),
+    )
+
+
+def _table_preview(
+    name: str,
+    table: LatencyTable | None,
+    space: SearchSpace,
+    target: Target,
+    also: tuple[Architecture, ...],
+) -> TablePreview:
+    if table is None:
+        measuring = plan_measurement(space, target, also)
+        return TablePreview(
+            target=name, path=None, blocks=measuring.blocks, seconds=measuring.seconds, verdict=None
+        )
+    found = table.verification
+    return TablePreview(
+        target=name,
+        path=str(table.source),
+        blocks=0,
+        seconds=0.0,
+        verdict=None if found is None else found.verdict,
+    )

@@ -1,0 +1,198 @@
+"""A search space as an automaton over positions: it reads a network's blocks one by one.
+
+A state says what is settled and still matters: network, width, stage, layer, depth, channels that
+come in, and the stage's own choices. Reading is nondeterministic, because several choices can give
+one block; `sizes` makes it deterministic to count, `encoding` searches it.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mnas.arch import Block, HeadItem, Stem
+from mnas.space.choices import Ask, Choice, branches, resolve
+from mnas.space.layers import Sizing
+from mnas.space.templates import NetworkTemplate, SpaceTemplate, StageTemplate
+from mnas.space.walking import head_of, layer_of
+
+
+class Top(NamedTuple):
+    """The part of an architecture that stands before its blocks."""
+
+    network: NetworkTemplate
+    resolution: int
+    stem: Stem
+
+    def fixed(self) -> tuple[Any, ...]:
+        """Everything but the network it came from: two options may say the same."""
+        of = self.network
+        return (
+            self.resolution,
+            of.channels,
+            of.num_classes,
+            of.padding,
+            of.norm,
+            of.dropout,
+            self.stem,
+        )
+
+
+class State(NamedTuple):
+    """Where in the space a reader is.
+
+    Attributes:
+        network: Index of the network option.
+        width: The width multiplier.
+        stage: Index of the stage; the number of stages stands for the head.
+        layer: Index of the next layer; None before the depth is known.
+        depth: Layers of this stage; 0 before it is known.
+        out_channels: Of this stage; 0 before it is known.
+        stride: Of the next layer; 0 before it is known.
+        channels: What comes in.
+        settled: The stage's own choices that later layers may ask.
+    """
+
+    network: int
+    width: float
+    stage: int
+    layer: int | None
+    depth: int
+    out_channels: int
+    stride: int
+    channels: int
+    settled: frozenset[tuple[str, int]]
+
+
+class Step(NamedTuple):
+    """One way on from a state.
+
+    Attributes:
+        block: What is read; None when nothing is (an identity, or the start of a stage).
+        state: Where it leads.
+        asked: The choices it made.
+    """
+
+    block: Block | None
+    state: State
+    asked: dict[Choice, int]
+
+
+class Automaton:
+    """The automaton of a space; remembers the steps it has worked out."""
+
+    def __init__(self, space: SpaceTemplate) -> None:
+        self.space = space
+        self.networks = space.networks
+        self._steps: dict[State, tuple[Step, ...]] = {}
+
+    def starts(self) -> Iterator[tuple[Top, State, dict[Choice, int]]]:
+        """Every way to begin: what stands before the blocks, and the state after it."""
+
+        def run(ask: Ask) -> tuple[Top, State]:
+            network: NetworkTemplate = resolve(self.space.network, ask)
+            sizing = Sizing(resolve(network.width, ask), network.rounding)
+            resolution = resolve(network.resolution, ask)
+            stem = resolve(network.stem, ask).at(sizing)
+            index = next(i for i, one in enumerate(self.networks) if one is network)
+            return Top(network, resolution, stem), _entry(index, sizing.width, 0, stem.out_channels)
+
+        for asked, (top, state) in branches(run):
+            yield top, state, asked
+
+    def is_final(self, state: State) -> bool:
+        """Whether all blocks are read and the head is next."""
+        return state.stage == len(self.networks[state.network].stages)
+
+    def heads(self, state: State) -> Iterator[tuple[tuple[HeadItem, ...], dict[Choice, int]]]:
+        """Every head that a final state may have."""
+        network = self.networks[state.network]
+        sizing = Sizing(state.width, network.rounding)
+        for asked, head in branches(functools.partial(head_of, network, sizing)):
+            yield head, asked
+
+    def steps(self, state: State) -> tuple[Step, ...]:
+        """Every way on from a state that is not final, in file order."""
+        found = self._steps.get(state)
+        if found is None:
+            network = self.networks[state.network]
+            stage = network.stages[state.stage]
+            sizing = Sizing(state.width, network.rounding)
+            if state.layer is None:
+                found = tuple(_enter(state, stage, sizing))
+            else:
+                found = tuple(_layer(state, stage, sizing))
+            self._steps[state] = found
+        return found
+
+    def closure(self, states: Iterable[State]) -> frozenset[State]:
+        """The states, and all that are reached from them without reading a block."""
+        found = set(states)
+        waiting = list(found)
+        while waiting:
+            state = waiting.pop()
+            for step in () if self.is_final(state) else self.steps(state):
+                if step.block is None and step.state not in found:
+                    found.add(step.state)
+                    waiting.append(step.state)
+        return frozenset(found)
+
+
+@functools.lru_cache(maxsize=16)
+def automaton_of(space: "Identified") -> Automaton:
+    """The automaton of a space, shared between its users."""
+    return Automaton(space.template)
+
+
+class Identified:
+    """A template that a cache can hold by identity."""
+
+    __slots__ = ("template",)
+
+    def __init__(self, template: SpaceTemplate) -> None:
+        self.template = template
+
+
+def _entry(network: int, width: float, stage: int, channels: int) -> State:
+    return State(network, width, stage, None, 0, 0, 0, channels, frozenset())
+
+
+def _enter(state: State, stage: StageTemplate, sizing: Sizing) -> Iterator[Step]:
+    def run(ask: Ask) -> State:
+        depth: int = resolve(stage.depth, ask)
+        if not depth:
+            return _entry(state.network, state.width, state.stage + 1, state.channels)
+        out_channels = sizing.scaled(resolve(stage.out_channels, ask), stage.scale)
+        stride: int = resolve(stage.stride, ask)
+        return state._replace(layer=0, depth=depth, out_channels=out_channels, stride=stride)
+
+    for asked, after in branches(run):
+        yield Step(None, after, asked)
+
+
+def _layer(state: State, stage: StageTemplate, sizing: Sizing) -> Iterator[Step]:
+    assert state.layer is not None
+    layer = stage.layers[state.layer]
+    shape = (state.channels, state.out_channels, state.stride)
+
+    def run(ask: Ask) -> Block | None:
+        return layer_of(layer, shape, sizing, stage.scale, ask)
+
+    is_last = state.layer + 1 == state.depth
+    for asked, block in branches(run, dict(state.settled)):
+        if is_last:
+            after = _entry(state.network, state.width, state.stage + 1, state.out_channels)
+        else:
+            after = state._replace(
+                layer=state.layer + 1,
+                stride=1,
+                channels=state.out_channels,
+                settled=_settled(state.settled, asked),
+            )
+        yield Step(block, after, asked)
+
+
+def _settled(
+    before: frozenset[tuple[str, int]], asked: Mapping[Choice, int]
+) -> frozenset[tuple[str, int]]:
+    shared = [(c.name, index) for c, index in asked.items() if c.layer is None]
+    return before.union(shared) if shared else before

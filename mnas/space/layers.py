@@ -1,0 +1,172 @@
+"""From the resolved fields of one layer to its block: expansion, width, SE and rounding."""
+
+import functools
+from typing import Any, NamedTuple
+
+from mnas.arch import (
+    SE,
+    Activation,
+    Block,
+    ConvBlock,
+    DepthwiseSeparable,
+    FusedInvertedResidual,
+    Gate,
+    InvertedResidual,
+    UniversalInvertedBottleneck,
+)
+
+# What each operator uses, in the order in which its choices are asked. `width` is `expansion` or
+# `expanded_channels`, whichever stands nearest.
+OP_FIELDS: dict[str, tuple[str, ...]] = {
+    "identity": (),
+    "conv": ("kernel", "activation", "residual"),
+    "depthwise_separable": ("kernel", "activation", "pointwise_activation", "se", "residual"),
+    "inverted_residual": ("kernel", "width", "activation", "expand", "se", "residual"),
+    "fused_inverted_residual": ("kernel", "width", "activation", "se", "residual"),
+    "universal_inverted_bottleneck": (
+        "start_kernel",
+        "kernel",
+        "width",
+        "activation",
+        "residual",
+    ),
+}
+OPTIONAL: dict[str, Any] = {
+    "pointwise_activation": None,
+    "se": None,
+    "expand": False,
+    "residual": True,
+}
+
+
+class ImpossibleLayerError(Exception):
+    """A combination that no layer can be; found when a file is loaded, so nobody else meets it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field, self.problem = field, problem
+
+
+class Rounding(NamedTuple):
+    """make_divisible of the MobileNet authors: to a multiple, never below a share of the value."""
+
+    divisor: int = 8
+    keep: float = 0.9
+
+    def __call__(self, value: float) -> int:
+        """Round half up to a multiple of the divisor, and one further if too much was lost."""
+        rounded = max(self.divisor, int(value + self.divisor / 2) // self.divisor * self.divisor)
+        return rounded + self.divisor if rounded < self.keep * value else rounded
+
+
+class Sizing(NamedTuple):
+    """The width multiplier of a network, and how its products are rounded."""
+
+    width: float
+    rounding: Rounding
+
+    def scaled(self, number: int, scale: bool | str) -> int:
+        """A number of channels at this width; at width 1 it stays as written."""
+        if scale is False or self.width == 1 or (scale == "up" and self.width < 1):
+            return number
+        return self.rounding(number * self.width)
+
+
+class Expansion(NamedTuple):
+    """How wide the middle of a layer is: a multiple of its input, or a number."""
+
+    ratio: float | None
+    channels: int | None
+
+    def of(self, in_channels: int, sizing: Sizing, scale: bool | str) -> int:
+        if self.ratio is None:
+            assert self.channels is not None
+            return sizing.scaled(self.channels, scale)
+        return in_channels if self.ratio == 1 else sizing.rounding(in_channels * self.ratio)
+
+
+class Squeeze(NamedTuple):
+    """Squeeze-and-excite of a file: its channels, or a ratio of the expanded or input channels."""
+
+    ratio: float | None
+    of: str
+    channels: int | None
+    activation: Activation
+    gate: Gate
+    rounding: Rounding | None
+
+    def at(self, in_channels: int, expanded: int, sizing: Sizing) -> SE:
+        channels = self.channels
+        if channels is None:
+            assert self.ratio is not None
+            rounding = self.rounding or sizing.rounding
+            channels = rounding(self.ratio * (expanded if self.of == "expanded" else in_channels))
+        return SE(channels=channels, activation=self.activation, gate=self.gate)
+
+
+@functools.lru_cache(maxsize=100_000)
+def layer_block(
+    op: str,
+    values: tuple[Any, ...],
+    shape: tuple[int, int, int],
+    sizing: Sizing,
+    scale: bool | str,
+) -> Block | None:
+    """The block of one layer.
+
+    Args:
+        op: Operator, or `identity`.
+        values: The values of `OP_FIELDS[op]`, in that order.
+        shape: Input channels, output channels, stride.
+        sizing: Width and rounding of the network.
+        scale: Whether width applies to the numbers of this stage.
+
+    Returns:
+        The block; None for an identity, which is nothing.
+
+    Raises:
+        ImpossibleLayerError: No layer can be this.
+    """
+    in_channels, out_channels, stride = shape
+    given = dict(zip(OP_FIELDS[op], values, strict=True))
+    if op == "identity":
+        if in_channels != out_channels or stride != 1:
+            raise ImpossibleLayerError(
+                "op",
+                f"'identity' cannot change the shape: {in_channels} -> {out_channels} channels, "
+                f"stride {stride}",
+            )
+        return None
+    if op != "conv" and given["activation"] is None:
+        raise ImpossibleLayerError("activation", f"null is for op 'conv' only; this is {op!r}")
+    fields: dict[str, Any] = {**given, "stride": stride, "out_channels": out_channels}
+    fields["residual"] = given["residual"] and in_channels == out_channels and stride == 1
+    _check_kernels(op, given, stride)
+    if op == "conv":
+        return ConvBlock(**fields)
+    width: Expansion | None = fields.pop("width", None)
+    expanded = width.of(in_channels, sizing, scale) if width is not None else in_channels
+    if op == "universal_inverted_bottleneck":
+        return UniversalInvertedBottleneck(**fields, expanded_channels=expanded)
+    squeeze: Squeeze | None = fields.pop("se")
+    se = squeeze.at(in_channels, expanded, sizing) if squeeze is not None else None
+    if op == "depthwise_separable":
+        return DepthwiseSeparable(**fields, se=se)
+    if op == "fused_inverted_residual":
+        return FusedInvertedResidual(**fields, expanded_channels=expanded, se=se)
+    if not fields.pop("expand") and expanded == in_channels:
+        return DepthwiseSeparable(**fields, pointwise_activation=None, se=se)
+    return InvertedResidual(**fields, expanded_channels=expanded, expand=True, se=se)
+
+
+def _check_kernels(op: str, given: dict[str, Any], stride: int) -> None:
+    if op != "universal_inverted_bottleneck":
+        if given["kernel"] == 0:
+            raise ImpossibleLayerError("kernel", f"0 is not for op {op!r}; kernels must be odd")
+        return
+    for name in ("start_kernel", "kernel"):
+        if given[name] not in (0, 3, 5):
+            raise ImpossibleLayerError(name, f"must be 0, 3 or 5 with op {op!r}; got {given[name]}")
+    if stride > 1 and not given["start_kernel"] and not given["kernel"]:
+        problem = f"start_kernel and kernel are both 0, so nothing can have the stride {stride}"
+        raise ImpossibleLayerError("kernel", problem)

@@ -1,0 +1,136 @@
+"""Choices and fields that can never matter: legal, and probably not what was meant."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mnas.arch import Fault
+from mnas.space.choices import Choice, Node, choices_in, values_of
+from mnas.space.layers import OP_FIELDS
+from mnas.space.shapes import entrances, heads, leaves, sizings, stems
+from mnas.space.templates import NetworkTemplate, SpaceTemplate, Variant, layer_choices
+from mnas.space.yaml_document import Place, YamlDocument
+
+Outcomes = dict[int, set[Any]]  # option index -> (everything else, what comes of it)
+
+
+def warnings(space: SpaceTemplate, document: YamlDocument) -> list[Fault]:
+    """Everything that can never matter, once for each place of the file.
+
+    Args:
+        space: The merged file.
+        document: Where its parts stand.
+    """
+    found: dict[Place, str] = {}
+    for network in space.networks:
+        for place, problem in (*_unused_fields(network), *_unused_layers(network)):
+            found.setdefault(place, problem)
+    for place, problem in _equal_options(space):
+        found.setdefault(place, problem)
+    faults = []
+    for place, problem in found.items():
+        line, column = document.locate(place) or (None, None)
+        faults.append(Fault(".".join(map(str, place)), problem, line, column))
+    return sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0))
+
+
+def _variants(network: NetworkTemplate) -> Iterator[Variant]:
+    for stage in network.stages:
+        for layer in stage.layers:
+            yield from values_of(layer)
+
+
+def _unused_fields(network: NetworkTemplate) -> Iterator[tuple[Place, str]]:
+    """Fields that stand in a stage or layer and that no operator it may have uses."""
+    used: dict[Place, bool] = defaultdict(bool)
+    ops: dict[Place, list[str]] = {}
+    for variant in _variants(network):
+        names = {name for op in values_of(variant.op) for name in OP_FIELDS[op]}
+        if "width" in names:
+            names |= {"expansion", "expanded_channels"}
+        for name in variant.own - {"op"}:
+            used[variant.places[name]] |= name in names
+            ops.setdefault(variant.places[name], list(values_of(variant.op)))
+    for place, is_used in used.items():
+        if not is_used:
+            allowed = ", ".join(dict.fromkeys(ops[place]))
+            yield place, f"never used: {allowed} has no such field"
+
+
+def _unused_layers(network: NetworkTemplate) -> Iterator[tuple[Place, str]]:
+    """Stages that no depth lets in."""
+    for stage in network.stages:
+        if not stage.layers:
+            yield stage.place, "never built: its depth is always 0"
+
+
+def _equal_options(space: SpaceTemplate) -> Iterator[tuple[Place, str]]:
+    outcomes: dict[str, Outcomes] = defaultdict(lambda: defaultdict(set))
+    choices: dict[str, Choice] = {}
+    for network in space.networks:
+        for sizing, stage, passed in entrances(network):
+            if stage is None:
+                continue
+            for index, layer in enumerate(stage.layers):
+                for shape in passed.rest if index else passed.first:
+                    _note_layer(layer, shape, (sizing, stage), outcomes, choices, index)
+        _note_widths(network, outcomes, choices)
+    by_place: dict[Place, list[tuple[Choice, Outcomes]]] = defaultdict(list)
+    for name, choice in choices.items():
+        by_place[choice.place].append((choice, outcomes[name]))
+    for place, same in by_place.items():
+        yield from _compare(place, same)
+
+
+def _note_layer(
+    layer: Node, shape: Any, where: Any, outcomes: Any, choices: dict[str, Choice], index: int
+) -> None:
+    sizing, stage = where
+    asks = list(layer_choices(layer))
+    if not asks:
+        return
+    for leaf in leaves(layer, shape, sizing, stage.scale):
+        for choice, option in leaf.asked.items():
+            choices[choice.name] = choice
+            rest = tuple((c.name, i) for c, i in leaf.asked.items() if c is not choice)
+            outcomes[choice.name][option].add((index, shape, sizing, rest, leaf.block))
+
+
+def _note_widths(network: NetworkTemplate, outcomes: Any, choices: dict[str, Choice]) -> None:
+    """Everything that a width decides: stem, stages, heads."""
+    choice = next(iter(choices_in(network.width)), None)
+    if choice is None:
+        return
+    choices[choice.name] = choice
+    for index, sizing in enumerate(sizings(network)):
+        outs = [
+            sizing.scaled(number, stage.scale)
+            for stage in network.stages
+            for number in values_of(stage.out_channels)
+        ]
+        layers = [
+            leaf.block
+            for own, stage, passed in entrances(network)
+            if stage is not None and own == sizing
+            for layer, shapes in zip(stage.layers, (passed.first, passed.rest), strict=False)
+            for shape in shapes
+            for leaf in leaves(layer, shape, sizing, stage.scale)
+        ]
+        said = (tuple(stems(network, sizing)), tuple(outs), tuple(layers))
+        outcomes[choice.name][index].add((*said, tuple(heads(network, sizing))))
+
+
+def _compare(place: Place, same: Iterable[tuple[Choice, Outcomes]]) -> Iterator[tuple[Place, str]]:
+    """Options of the choices that one list of the file stands for, equal in all of them."""
+    same = list(same)
+    options = same[0][0].options
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for index in range(len(options)):
+        groups[tuple(frozenset(found.get(index, ())) for _, found in same)].append(index)
+    if len(groups) == 1 and len(options) > 1:
+        yield place, "never matters: every option gives the same networks"
+        return
+    for group in groups.values():
+        for index in group[1:]:
+            problem = f"the same networks as option {options[group[0]]!r}, in every context"
+            yield (*place, index), problem

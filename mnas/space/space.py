@@ -1,0 +1,289 @@
+"""SearchSpace: the architectures that a file allows, as a value."""
+
+import copy
+import functools
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mnas.arch import Architecture, Fault, PlannedBlock
+from mnas.arch.errors import did_you_mean
+from mnas.space import encoding, lint, shapes
+from mnas.space.automaton import Automaton, Identified, automaton_of
+from mnas.space.cheapest import cheapest_choices
+from mnas.space.choices import Choice, Option, branches, values_of
+from mnas.space.errors import InvalidChoicesError, OutsideSpaceError
+from mnas.space.merging import merge_space
+from mnas.space.sizes import Size, size_of
+from mnas.space.templates import all_choices
+from mnas.space.walking import walk
+from mnas.space.yaml_document import YamlDocument
+
+
+class Trial(Protocol):
+    """What `suggest` asks of an optuna trial."""
+
+    def suggest_categorical(self, name: str, choices: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchSpace:
+    """The architectures that a search space file allows; immutable, equal when digests are.
+
+    Made by `load_space`.
+
+    Attributes:
+        document: The file as it was read.
+    """
+
+    document: YamlDocument = field(repr=False)
+    _identified: Identified = field(repr=False)
+    _choices: dict[str, Choice] = field(repr=False)
+
+    @classmethod
+    def of(cls, document: YamlDocument) -> "SearchSpace":
+        """The space of a document that `load_space` has checked."""
+        template, faults = merge_space(document.value)
+        assert not faults, faults
+        return cls(document, Identified(template), all_choices(template))
+
+    @property
+    def name(self) -> str:
+        """The name in the file; architectures of the space carry it."""
+        return str(self.document.value["name"])
+
+    @property
+    def source(self) -> str:
+        """Where the space comes from, as the file says; empty if it does not."""
+        return str(self.document.value.get("source", ""))
+
+    @property
+    def path(self) -> str:
+        """The file that it was read from."""
+        return self.document.path
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of what the file says, comments, aliases and source left out."""
+        said = {key: value for key, value in self.document.value.items() if key != "source"}
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def choices(self) -> Mapping[str, tuple[Option, ...]]:
+        """Every choice that can be active, with its options, in file order."""
+        return {name: choice.options for name, choice in self._choices.items()}
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Every input resolution of the space, in pixels, ascending."""
+        networks = self._identified.template.networks
+        return tuple(sorted({side for one in networks for side in values_of(one.resolution)}))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpace) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def sample(self, rng: random.Random) -> Architecture:
+        """A random architecture: every active choice uniform among its options."""
+        return self._sampled(rng)[0]
+
+    def sample_choices(self, rng: random.Random) -> dict[str, Option]:
+        """Random active choices; `decode` gives what `sample` gives from the same numbers."""
+        return self._options(self._sampled(rng)[1])
+
+    def suggest(self, trial: Trial) -> Architecture:
+        """The architecture that an optuna trial suggests; it is asked for active choices only."""
+
+        def choose(choice: Choice) -> int:
+            options = choice.options
+            return _index(options, trial.suggest_categorical(choice.name, options))
+
+        return walk(self._identified.template, choose)[0]
+
+    def decode(self, choices: Mapping[str, Option]) -> Architecture:
+        """The architecture of some choices.
+
+        Args:
+            choices: At least the active ones; inactive ones are ignored.
+
+        Raises:
+            InvalidChoicesError: A name is unknown, an active one is missing, or a value is not
+                among its options; tells all of them.
+        """
+        faults = []
+        for name in choices:
+            if name not in self._choices:
+                faults.append(f"{name}: unknown choice{did_you_mean(name, self._choices)}")
+
+        def choose(choice: Choice) -> int:
+            try:
+                return _index(choice.options, choices[choice.name])
+            except KeyError:
+                faults.append(f"{choice.name}: missing; options: {_listed(choice)}")
+            except ValueError:
+                got = choices[choice.name]
+                faults.append(f"{choice.name}: got {got!r}; options: {_listed(choice)}")
+            return 0
+
+        arch, _ = walk(self._identified.template, choose)
+        if faults:
+            lines = "".join(f"\n  {fault}" for fault in faults)
+            raise InvalidChoicesError(f"not the choices of an architecture of {self.name}:{lines}")
+        return arch
+
+    def encode(self, arch: Architecture) -> dict[str, Option]:
+        """The active choices that give an architecture; the first that fit in file order.
+
+        Raises:
+            OutsideSpaceError: The space does not hold it; names the first field outside.
+        """
+        found = encoding.encode(self._automaton, arch)
+        if found is None:
+            raise OutsideSpaceError(f"{arch.name} is not in {self.name}: {self.why_not(arch)}")
+        return found
+
+    def contains(self, arch: Architecture) -> bool:
+        """Whether some choices give this architecture; names do not matter."""
+        return encoding.encode(self._automaton, arch) is not None
+
+    def why_not(self, arch: Architecture) -> str:
+        """The first field of an architecture that the space does not allow, and what it allows.
+
+        Returns:
+            Such as `blocks.3.kernel: got 7; allowed here: 3, 5`; empty for one of the space's.
+        """
+        return encoding.first_outside(self._automaton, arch)
+
+    def neighbours(self, arch: Architecture) -> list[Architecture]:
+        """The architectures that differ in one choice, without repetition, in file order.
+
+        What the changed choice newly activates (the layers of a deeper stage) repeats the layer
+        before, if it can, and takes the first option otherwise.
+
+        Raises:
+            OutsideSpaceError: The space does not hold the architecture.
+        """
+        own = self.encode(arch)
+        found: dict[str, Architecture] = {}
+        for name, value in own.items():
+            for option in self._choices[name].options:
+                if option is not value:
+                    near = self._completed({**own, name: option})
+                    found.setdefault(near.id, near)
+        found.pop(arch.id, None)
+        return list(found.values())
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """Every architecture, one for each encoding, in file order; equal ones come again."""
+        template = self._identified.template
+        for _, arch in branches(lambda ask: walk(template, ask)[0]):
+            yield arch
+
+    def cheapest(self, cost: Callable[[PlannedBlock], float]) -> Architecture:
+        """The architecture with the least sum of the costs of its blocks: exactly.
+
+        Args:
+            cost: Of one planned block, not below zero; milliseconds of a table, or MACs. Asked
+                once for each reachable block.
+        """
+        return self.decode(cheapest_choices(self._automaton, cost))
+
+    def size(self) -> Size:
+        """How many encodings and how many distinct architectures, exactly."""
+        return _size(self._identified)
+
+    def reachable_blocks(self) -> dict[str, PlannedBlock]:
+        """Every planned block, by key, that some architecture of the space contains: exactly."""
+        return shapes.reachable_blocks(self._identified.template)
+
+    def warnings(self) -> list[Fault]:
+        """Choices and fields that can never matter, with their place in the file."""
+        return lint.warnings(self._identified.template, self.document)
+
+    def for_data(self, *, num_classes: int, channels: int) -> "SearchSpace":
+        """The same space for other data.
+
+        Args:
+            num_classes: Classes of the data.
+            channels: 1 for grey images, 3 for colour.
+
+        Raises:
+            InvalidChoicesError: A number is below 1.
+        """
+        if num_classes < 1 or channels < 1:
+            raise InvalidChoicesError(
+                f"num_classes and channels must be at least 1; got {num_classes=}, {channels=}"
+            )
+        value = copy.deepcopy(self.document.value)
+        value["num_classes"] = num_classes
+        for holder in (value, *value.get("network", [])):
+            if "input" in holder:
+                holder["input"]["channels"] = channels
+            if holder is not value:
+                holder.pop("num_classes", None)
+        document = YamlDocument(
+            path=self.document.path,
+            value=value,
+            values_at=self.document.values_at,
+            keys_at=self.document.keys_at,
+        )
+        return SearchSpace.of(document)
+
+    @property
+    def _automaton(self) -> Automaton:
+        return automaton_of(self._identified)
+
+    def _sampled(self, rng: random.Random) -> tuple[Architecture, dict[str, int]]:
+        draw = rng.random
+
+        def choose(choice: Choice) -> int:
+            return int(draw() * len(choice.options))
+
+        return walk(self._identified.template, choose)
+
+    def _options(self, chosen: Mapping[str, int]) -> dict[str, Option]:
+        return {name: self._choices[name].options[index] for name, index in chosen.items()}
+
+    def _completed(self, choices: Mapping[str, Option]) -> Architecture:
+        given = dict(choices)
+
+        def choose(choice: Choice) -> int:
+            for name in (choice.name, choice.sibling):
+                if name in given:
+                    try:
+                        index = _index(choice.options, given[name])
+                    except ValueError:
+                        continue
+                    given[choice.name] = choice.options[index]
+                    return index
+            given[choice.name] = choice.options[0]
+            return 0
+
+        return walk(self._identified.template, choose)[0]
+
+
+@functools.lru_cache(maxsize=16)
+def _size(identified: Identified) -> Size:
+    return size_of(automaton_of(identified))
+
+
+def _index(options: tuple[Option, ...], value: Option) -> int:
+    """Which option a value is; numbers may have come back from a file as floats.
+
+    Raises:
+        ValueError: None of them.
+    """
+    for index, option in enumerate(options):
+        if option == value and isinstance(option, bool) == isinstance(value, bool):
+            return index
+    raise ValueError(value)
+
+
+def _listed(choice: Choice) -> str:
+    return ", ".join(json.dumps(option) for option in choice.options)

@@ -1,0 +1,165 @@
+"""A search space with its defaults merged: what every walk reads."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mnas.arch import Activation, BatchNorm, HeadConv, HeadItem, HeadLinear, HeadPool, Padding, Stem
+from mnas.space.choices import Choice, Node, Pick, choices_in, values_of
+from mnas.space.layers import Rounding, Sizing
+from mnas.space.yaml_document import Place
+
+
+class StemSizes(NamedTuple):
+    """The stem as the file states it, before width."""
+
+    kernel: int
+    stride: int
+    out_channels: int
+    activation: Activation
+    scale: bool | str
+
+    def at(self, sizing: Sizing) -> Stem:
+        return Stem(
+            kernel=self.kernel,
+            stride=self.stride,
+            out_channels=sizing.scaled(self.out_channels, self.scale),
+            activation=self.activation,
+        )
+
+
+class HeadSizes(NamedTuple):
+    """A head item as the file states it, before width."""
+
+    op: str
+    number: int
+    norm: bool
+    bias: bool
+    activation: Activation | None
+    scale: bool | str
+
+    def at(self, sizing: Sizing) -> HeadItem:
+        if self.op == "pool":
+            return HeadPool()
+        number = sizing.scaled(self.number, self.scale)
+        if self.op == "conv":
+            return HeadConv(
+                out_channels=number, norm=self.norm, bias=self.bias, activation=self.activation
+            )
+        return HeadLinear(
+            out_features=number, norm=self.norm, bias=self.bias, activation=self.activation
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way a layer may be: the layer's fields with one `layer:` option on top.
+
+    Attributes:
+        place: The `layer:` option, or the stage, in the file.
+        op: The operator.
+        parts: For each operator it may have, the nodes of `OP_FIELDS[op]`.
+        places: Where each field that the file gives stands.
+        own: Fields that stand in the stage, its `first` or the option itself, not in defaults.
+        nodes: Every field's node, also of those that no operator uses.
+    """
+
+    place: Place
+    op: Node
+    parts: Mapping[str, tuple[Node, ...]]
+    places: Mapping[str, Place]
+    own: frozenset[str]
+    nodes: Mapping[str, Node]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTemplate:
+    """One stage; `layers` has the layers of the greatest depth.
+
+    Attributes:
+        place: Where it stands in the file.
+        label: Its name in the names of choices, such as `stages.2`.
+        layers: For each layer the node whose values are its variants.
+    """
+
+    place: Place
+    label: str
+    depth: Node
+    out_channels: Node
+    stride: Node
+    scale: bool | str
+    layers: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTemplate:
+    """One network option, or the whole space when there is no `network:`.
+
+    Attributes:
+        stem: Node of `StemSizes`.
+        head: Nodes of `HeadSizes` or None.
+    """
+
+    channels: int
+    resolution: Node
+    width: Node
+    rounding: Rounding
+    num_classes: int
+    padding: Padding
+    norm: BatchNorm
+    dropout: float
+    stem: Node
+    stages: tuple[StageTemplate, ...]
+    head: tuple[Node, ...]
+    head_place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceTemplate:
+    """Everything the file says, merged.
+
+    Attributes:
+        network: Node of `NetworkTemplate`.
+    """
+
+    name: str
+    network: Node
+
+    @property
+    def networks(self) -> tuple[NetworkTemplate, ...]:
+        return tuple(values_of(self.network))
+
+
+def all_choices(space: SpaceTemplate) -> dict[str, Choice]:
+    """Every choice that can be active in some architecture, by name, in the order of the file."""
+    found: dict[str, Choice] = {}
+    if isinstance(space.network, Pick):
+        found[space.network.choice.name] = space.network.choice
+    for choice in (c for network in space.networks for c in _network_choices(network)):
+        before = found.setdefault(choice.name, choice)
+        assert before.options == choice.options, "a name always has the same options"
+    return found
+
+
+def _network_choices(network: NetworkTemplate) -> Iterator[Choice]:
+    for node in (network.width, network.resolution, network.stem):
+        yield from choices_in(node)
+    for stage in network.stages:
+        yield from choices_in(stage.depth)
+        if stage.layers:
+            yield from choices_in(stage.out_channels)
+            yield from choices_in(stage.stride)
+        inside = [choice for layer in stage.layers for choice in layer_choices(layer)]
+        yield from sorted(inside, key=lambda c: -1 if c.layer is None else c.layer)
+    for node in network.head:
+        yield from choices_in(node)
+
+
+def layer_choices(layer: Node) -> Iterator[Choice]:
+    """Every choice that a layer may ask."""
+    yield from choices_in(layer)
+    for variant in values_of(layer):
+        yield from choices_in(variant.op)
+        for op in values_of(variant.op):
+            for node in variant.parts[op]:
+                yield from choices_in(node)

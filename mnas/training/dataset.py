@@ -1,0 +1,124 @@
+"""Images in three splits, as values that travel to workers. Needs no torch."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnas.training.resizing import resize_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split:
+    """Some images and what they show.
+
+    Attributes:
+        images: (n, c, r, r) at the data set's resolution.
+        labels: (n,) class of each image.
+        native: (n, c, h, h) as the source has them. Every resolution is made from these, so that
+            an image does not depend on the resolutions it went through; `images` itself where the
+            resolution is the source's own.
+    """
+
+    images: NDArray[np.uint8] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    native: NDArray[np.uint8] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def resized(self, resolution: int) -> "Split":
+        """The same images at another resolution (side in pixels)."""
+        if resolution == self.images.shape[-1]:
+            return self
+        return replace(self, images=resize_images(self.native, resolution))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """Images for training, validation (what the search reads) and test (what it never reads).
+
+    Attributes:
+        source: Name of the data source.
+        train: What networks are trained on.
+        val: What candidates are ranked on.
+        test: What the final comparison reads once; None where it was taken away.
+        num_classes: Classes, labelled 0 to num_classes - 1.
+        channels: 1 for grey, 3 for colour.
+        class_names: In the order of the labels.
+        mean: Of each channel over the train split, pixels as 0 to 1.
+        std: Standard deviation of each channel, in the same unit.
+        fingerprint: 12 hex digits that differ when an image, a label, the division or the seed
+            does; the same at every resolution, with and without test.
+        resolution: Side of `images`, in pixels.
+    """
+
+    source: str
+    train: Split
+    val: Split
+    test: Split | None
+    num_classes: int
+    channels: int
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    resolution: int
+
+    def without_test(self) -> Self:
+        """The same data without a single test image: what the search's workers get."""
+        return replace(self, test=None)
+
+    def resized(self, resolution: int) -> Self:
+        """The same data at another resolution (side in pixels), made from the source's images."""
+        if resolution == self.resolution:
+            return self
+        return replace(
+            self,
+            train=self.train.resized(resolution),
+            val=self.val.resized(resolution),
+            test=self.test.resized(resolution) if self.test is not None else None,
+            resolution=resolution,
+        )
+
+    def card(self) -> dict[str, Any]:
+        """What whoever deploys a network trained on this must know of the data, as JSON types."""
+        return {
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "num_classes": self.num_classes,
+            "class_names": list(self.class_names),
+            "channels": self.channels,
+            "resolution": self.resolution,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "images": {
+                "train": len(self.train),
+                "val": len(self.val),
+                "test": len(self.test) if self.test is not None else None,
+            },
+        }
+
+
+def channel_statistics(
+    images: NDArray[np.uint8],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, pixels as 0 to 1.
+
+    Args:
+        images: (n, c, h, w).
+
+    Returns:
+        Means and deviations; a constant channel has deviation 1, so that dividing is safe.
+    """
+    means, deviations = [], []
+    values = np.arange(256) / 255
+    for channel in range(images.shape[1]):
+        counts = np.bincount(images[:, channel].ravel(), minlength=256)
+        share = counts / counts.sum()
+        mean = float(share @ values)
+        variance = float(share @ (values - mean) ** 2)
+        means.append(mean)
+        deviations.append(variance**0.5 if variance > 1e-12 else 1.0)
+    return tuple(means), tuple(deviations)

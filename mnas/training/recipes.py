@@ -1,0 +1,176 @@
+"""How a network is trained, as values: briefly to rank candidates, or fully. Needs no torch."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+from mnas.arch import MnasError
+
+Optimizer = Literal["sgd", "adamw"]
+
+
+class RecipeError(MnasError):
+    """A recipe that cannot be followed; names the field and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """What the training loop needs to know; both recipes are one of these and something more.
+
+    Attributes:
+        total_epochs: Epochs until the learning rate has come down to zero.
+    """
+
+    total_epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    warmup_epochs: float
+    label_smoothing: float
+    average_decay: float
+    shift: float
+    flip: bool
+    recalibration_images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyRecipe:
+    """A short training on a ladder of rungs, each a prefix of the last one.
+
+    The defaults are for small images and batches of 64. On digits at 32 px, 9 epochs, two networks
+    of 31 000 and 103 000 parameters, two seeds each, SGD at 0.4 reached 97 to 99 % of validation,
+    AdamW at 0.02 94 to 99 %, SGD at 0.2 only 85 % in the worst case.
+
+    Attributes:
+        epochs: The rungs, in epochs, increasing; the schedule is that of the last.
+        samples: Training images used, a stratified part of the train split; None for all.
+        batch_size: Images per step.
+        optimizer: `sgd` (Nesterov's momentum) or `adamw`.
+        learning_rate: Highest learning rate; it rises linearly, then falls as a cosine to zero.
+        momentum: Of SGD; AdamW's first beta.
+        weight_decay: On weights of more than one dimension only.
+        warmup_epochs: Epochs of rising learning rate, at most a fifth of the schedule.
+        label_smoothing: Share of the target spread over all classes.
+        average_decay: Limit of the decay of the moving average of the weights, which is what is
+            judged; early on the average is shorter. 0 judges the weights themselves.
+        shift: Images are moved by up to this share of their side, at random.
+        flip: Whether images are mirrored at random; wrong for digits and letters.
+        recalibration_images: Training images that re-estimate the statistics of BatchNorm.
+        timeout_s: Wall time after which a training fails, in seconds.
+
+    Raises:
+        RecipeError: A value that no training can have.
+    """
+
+    epochs: tuple[int, ...]
+    samples: int | None = None
+    batch_size: int = 64
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.4
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.0
+    average_decay: float = 0.999
+    shift: float = 0.1
+    flip: bool = False
+    recalibration_images: int = 2000
+    timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        rungs = self.epochs
+        if not rungs or rungs[0] < 1 or any(a >= b for a, b in itertools.pairwise(rungs)):
+            raise RecipeError(f"epochs must be increasing numbers of at least 1; got {list(rungs)}")
+        if self.samples is not None and self.samples < 2:
+            raise RecipeError(f"samples must be at least 2; got {self.samples}")
+        if self.timeout_s is not None and self.timeout_s <= 0:
+            raise RecipeError(f"timeout_s must be above 0; got {self.timeout_s}")
+        _check(self)
+
+    @property
+    def method(self) -> Method:
+        """How the loop trains; of all rungs only the last decides."""
+        return _method(self, self.epochs[-1])
+
+    @property
+    def digest(self) -> str:
+        """First 12 hex digits of the sha256 of all that decides a score.
+
+        The lower rungs and the timeout are not part of it: they change no score.
+        """
+        return _digest({**asdict(self.method), "samples": self.samples})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullRecipe:
+    """A whole training, for weights that are deployed; fields as in `ProxyRecipe`.
+
+    Raises:
+        RecipeError: A value that no training can have.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.4
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_epochs: float = 2.0
+    label_smoothing: float = 0.1
+    average_decay: float = 0.999
+    shift: float = 0.1
+    flip: bool = False
+    recalibration_images: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise RecipeError(f"epochs must be at least 1; got {self.epochs}")
+        _check(self)
+
+    @property
+    def method(self) -> Method:
+        """How the loop trains."""
+        return _method(self, self.epochs)
+
+    @property
+    def digest(self) -> str:
+        """First 12 hex digits of the sha256 of all that decides the weights."""
+        return _digest(asdict(self.method))
+
+
+def _method(recipe: ProxyRecipe | FullRecipe, total_epochs: int) -> Method:
+    shared = {field.name for field in fields(Method)} - {"total_epochs"}
+    return Method(total_epochs=total_epochs, **{name: getattr(recipe, name) for name in shared})
+
+
+def _digest(content: dict[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _check(recipe: ProxyRecipe | FullRecipe) -> None:
+    problems = list(_problems(recipe))
+    if problems:
+        raise RecipeError(f"{type(recipe).__name__}: " + "; ".join(problems))
+
+
+def _problems(recipe: ProxyRecipe | FullRecipe) -> Iterator[str]:
+    if recipe.optimizer not in ("sgd", "adamw"):
+        yield f"optimizer must be 'sgd' or 'adamw'; got {recipe.optimizer!r}"
+    if recipe.batch_size < 2:
+        yield f"batch_size must be at least 2 (BatchNorm needs two); got {recipe.batch_size}"
+    if recipe.learning_rate <= 0:
+        yield f"learning_rate must be above 0; got {recipe.learning_rate}"
+    if recipe.recalibration_images < 2:
+        yield f"recalibration_images must be at least 2; got {recipe.recalibration_images}"
+    for name in ("weight_decay", "warmup_epochs"):
+        if getattr(recipe, name) < 0:
+            yield f"{name} must be at least 0; got {getattr(recipe, name)}"
+    for name in ("momentum", "label_smoothing", "average_decay", "shift"):
+        if not 0 <= getattr(recipe, name) < 1:
+            yield f"{name} must be at least 0 and below 1; got {getattr(recipe, name)}"

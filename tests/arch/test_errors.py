@@ -1,0 +1,61 @@
+"""Errors that a person can act on, and that reach the driver from a worker."""
+
+import pickle
+
+import pytest
+
+from mnas.arch import (
+    Fault,
+    InvalidArchitectureError,
+    InvalidFileError,
+    MnasError,
+    UnknownNameError,
+    did_you_mean,
+)
+
+
+def test_each_fault_has_its_line_under_the_subject() -> None:
+    error = InvalidFileError(
+        "search_spaces/phone.yaml is not a search space:",
+        [Fault("stages.0.kernel", "must be odd; got 4", 7, 3), Fault("", "too long")],
+    )
+
+    assert str(error).splitlines() == [
+        "search_spaces/phone.yaml is not a search space:",
+        "  7:3: stages.0.kernel: must be odd; got 4",
+        "  document: too long",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MnasError("plain"),
+        UnknownNameError("search space", "mobilnet_v2", ["mobilenet_v2", "fbnet"]),
+        InvalidArchitectureError.at("not a block:", "kernel", "must be odd"),
+    ],
+)
+def test_an_error_travels_between_processes(error: MnasError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert getattr(copy, "faults", ()) == getattr(error, "faults", ())
+
+
+def test_an_unknown_name_is_told_with_the_near_one_and_all_known() -> None:
+    error = UnknownNameError("search space", "mobilnet_v2", iter(["mobilenet_v2", "fbnet"]))
+
+    assert str(error) == (
+        "unknown search space 'mobilnet_v2' (did you mean 'mobilenet_v2'?); "
+        "known: fbnet, mobilenet_v2"
+    )
+
+
+def test_nothing_is_suggested_for_a_name_that_is_like_none() -> None:
+    assert did_you_mean("zzz", ["kernel"]) == ""
+
+
+def test_bad_input_ends_a_command_with_2_and_is_a_value_error() -> None:
+    assert issubclass(MnasError, ValueError)
+    assert MnasError.exit_code == 2

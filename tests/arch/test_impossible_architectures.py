@@ -1,0 +1,205 @@
+"""What no network can be is refused with its place, whether it comes from a file or from Python."""
+
+import dataclasses
+import re
+from typing import Any
+
+import golden
+import pytest
+
+from mnas.arch import (
+    SE,
+    Architecture,
+    HeadConv,
+    HeadLinear,
+    HeadPool,
+    InvalidArchitectureError,
+    InvertedResidual,
+    UniversalInvertedBottleneck,
+)
+
+BASE = golden.architecture("tv_mobilenet_v3_large")
+CONV = HeadConv(out_channels=8, norm=True, bias=False, activation=None)
+LINEAR = HeadLinear(out_features=8, norm=False, bias=True, activation=None)
+
+
+def refuse(place: str, problem: str) -> Any:
+    return pytest.raises(
+        InvalidArchitectureError, match=rf"(?m)^  {re.escape(place)}: .*{re.escape(problem)}"
+    )
+
+
+def with_block(index: int, **fields: Any) -> tuple[Any, ...]:
+    blocks = list(BASE.blocks)
+    blocks[index] = dataclasses.replace(blocks[index], **fields)
+    return tuple(blocks)
+
+
+def bottleneck(**fields: Any) -> UniversalInvertedBottleneck:
+    """What may stand first in BASE: 16 channels come in."""
+    usual = {"start_kernel": 3, "kernel": 3, "stride": 1, "expanded_channels": 32}
+    return UniversalInvertedBottleneck(
+        **{**usual, "out_channels": 16, "activation": "relu", "residual": True, **fields}
+    )
+
+
+@pytest.mark.parametrize("kernel", [-1, 0, 2, 4])
+def test_a_kernel_that_is_not_odd(kernel: int) -> None:
+    with refuse(
+        "blocks.3.kernel", f"odd and positive, so that padding keeps the size; got {kernel}"
+    ):
+        dataclasses.replace(BASE, blocks=with_block(3, kernel=kernel))
+
+
+def test_an_even_kernel_of_the_stem() -> None:
+    with refuse("stem.kernel", "got 2"):
+        dataclasses.replace(BASE, stem=dataclasses.replace(BASE.stem, kernel=2))
+
+
+def test_a_residual_across_a_stride() -> None:
+    with refuse("blocks.1.residual", "16 -> 24 channels, stride 2"):
+        dataclasses.replace(BASE, blocks=with_block(1, residual=True))
+
+
+def test_a_residual_across_a_change_of_channels() -> None:
+    with refuse("blocks.10.residual", "80 -> 112 channels, stride 1"):
+        dataclasses.replace(BASE, blocks=with_block(10, residual=True))
+
+
+def test_a_resolution_that_vanishes() -> None:
+    with refuse("blocks.12.stride", "the resolution has vanished"):
+        dataclasses.replace(BASE, input=dataclasses.replace(BASE.input, resolution=16))
+
+
+def test_the_smallest_resolution_that_does_not_vanish() -> None:
+    arch = dataclasses.replace(BASE, input=dataclasses.replace(BASE.input, resolution=17))
+
+    assert arch.input.resolution == 17
+
+
+@pytest.mark.parametrize(
+    ("head", "place", "problem"),
+    [
+        ((), "head", "exactly one item with op 'pool'; got 0"),
+        ((CONV,), "head", "exactly one item with op 'pool'; got 0"),
+        ((HeadPool(), CONV, HeadPool()), "head", "exactly one item with op 'pool'; got 2"),
+        ((LINEAR, HeadPool()), "head.0.op", "must come after the 'pool'"),
+        ((HeadPool(), LINEAR, CONV), "head.2.op", "cannot follow a 'linear'"),
+        ((HeadPool(), dataclasses.replace(LINEAR, out_features=0)), "head.1.out_features", "got 0"),
+        ((dataclasses.replace(CONV, out_channels=-8), HeadPool()), "head.0.out_channels", "got -8"),
+    ],
+)
+def test_a_head_in_the_wrong_order(head: tuple[Any, ...], place: str, problem: str) -> None:
+    with refuse(place, problem):
+        dataclasses.replace(BASE, head=head)
+
+
+def test_an_inverted_residual_without_its_expanding_convolution() -> None:
+    with refuse("blocks.1.expand", "written as op 'depthwise_separable'"):
+        dataclasses.replace(BASE, blocks=with_block(1, expand=False))
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "problem"),
+    [
+        (
+            {"start_kernel": 0, "kernel": 0, "stride": 2, "residual": False},
+            "blocks.0.stride",
+            "no depthwise convolution is there to have it; got 2",
+        ),
+        ({"kernel": 1}, "blocks.0.kernel", "must be 0, 3 or 5"),
+        ({"start_kernel": 7}, "blocks.0.start_kernel", "must be 0, 3 or 5"),
+        ({"expanded_channels": 0}, "blocks.0.expanded_channels", "at least 1; got 0"),
+    ],
+)
+def test_an_impossible_universal_bottleneck(
+    fields: dict[str, Any], place: str, problem: str
+) -> None:
+    with refuse(place, problem):
+        dataclasses.replace(BASE, blocks=(bottleneck(**fields), *BASE.blocks))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"start_kernel": 0, "kernel": 0},
+        {"start_kernel": 5, "kernel": 0},
+        {"start_kernel": 0, "kernel": 5},
+    ],
+)
+def test_a_universal_bottleneck_may_lack_its_depthwise_convolutions(fields: dict[str, int]) -> None:
+    arch = dataclasses.replace(BASE, blocks=(bottleneck(**fields), *BASE.blocks))
+
+    assert len(arch.blocks) == len(BASE.blocks) + 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"num_classes": 0}, "num_classes"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"dropout": -0.1}, "dropout"),
+        ({"dropout": float("nan")}, "dropout"),
+        ({"input": dataclasses.replace(BASE.input, channels=0)}, "input.channels"),
+        ({"input": dataclasses.replace(BASE.input, resolution=0)}, "input.resolution"),
+        ({"norm": dataclasses.replace(BASE.norm, eps=0.0)}, "norm.eps"),
+        ({"norm": dataclasses.replace(BASE.norm, momentum=0.0)}, "norm.momentum"),
+        ({"blocks": with_block(0, out_channels=0, residual=False)}, "blocks.0.out_channels"),
+        ({"blocks": with_block(0, stride=0, residual=False)}, "blocks.0.stride"),
+        ({"blocks": with_block(2, expanded_channels=0)}, "blocks.2.expanded_channels"),
+    ],
+)
+def test_a_number_out_of_its_range(fields: dict[str, Any], place: str) -> None:
+    with refuse(place, "must be"):
+        dataclasses.replace(BASE, **fields)
+
+
+def test_a_squeezed_vector_without_channels() -> None:
+    block = BASE.blocks[3]
+    assert isinstance(block, InvertedResidual)
+    assert block.se is not None
+    with refuse("blocks.3.se.channels", "at least 1; got 0"):
+        dataclasses.replace(
+            BASE, blocks=with_block(3, se=dataclasses.replace(block.se, channels=0))
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"padding": "valid"}, "padding"),
+        ({"stem": dataclasses.replace(BASE.stem, activation="swish")}, "stem.activation"),
+        ({"blocks": with_block(0, activation="swish")}, "blocks.0.activation"),
+        ({"blocks": with_block(0, pointwise_activation="swish")}, "blocks.0.pointwise_activation"),
+        ({"blocks": with_block(1, activation=None)}, "blocks.1.activation"),
+        (
+            {"blocks": with_block(3, se=SE(channels=4, activation="swish", gate="sigmoid"))},
+            "blocks.3.se.activation",
+        ),
+        (
+            {"blocks": with_block(3, se=SE(channels=4, activation="relu", gate="tanh"))},
+            "blocks.3.se.gate",
+        ),
+        (
+            {"head": (HeadPool(), dataclasses.replace(CONV, activation="swish"))},
+            "head.1.activation",
+        ),
+        (
+            {"head": (HeadPool(), dataclasses.replace(LINEAR, activation="swish"))},
+            "head.1.activation",
+        ),
+    ],
+)
+def test_a_name_that_is_not_known(fields: dict[str, Any], place: str) -> None:
+    with refuse(place, "must be one of"):
+        dataclasses.replace(BASE, **fields)
+
+
+def test_everything_impossible_is_told_at_once() -> None:
+    document = BASE.to_json().replace('"kernel": 5', '"kernel": 4').replace("0.2", "1.5")
+
+    with pytest.raises(InvalidArchitectureError, match="'tv_mobilenet_v3_large' cannot") as caught:
+        Architecture.from_json(document)
+
+    even = [f"blocks.{index}.kernel" for index in (3, 4, 5, 12, 13, 14)]
+    assert [fault.place for fault in caught.value.faults] == ["dropout", *even]

@@ -1,0 +1,103 @@
+"""Measuring has the machine alone, trainings share it."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mnas.arch import machine_lock
+
+HOLD = """
+import sys
+from mnas.arch import machine_lock
+with machine_lock(alone=sys.argv[1] == "alone"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_elsewhere(kind: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its standard input is closed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, kind], stdin=-1, stdout=-1, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+
+
+class Taking:
+    """A thread of this process that takes the lock and lets go of it at once."""
+
+    def __init__(self, *, alone: bool) -> None:
+        self.waited = threading.Event()
+        self.got_it = threading.Event()
+        self.thread = threading.Thread(target=self._take, args=(alone,), daemon=True)
+        self.thread.start()
+
+    def _take(self, alone: bool) -> None:
+        with machine_lock(alone=alone, waiting=self.waited.set, poll_seconds=0.01):
+            self.got_it.set()
+
+
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of this test's own: the machine may really be training."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"), [("alone", "shared"), ("shared", "alone"), ("alone", "alone")]
+)
+def test_who_measures_and_who_trains_wait_for_each_other(there: str, here: str) -> None:
+    with held_elsewhere(there):
+        taking = Taking(alone=here == "alone")
+        assert taking.waited.wait(timeout=30)
+        assert not taking.got_it.is_set()
+    taking.thread.join(timeout=30)
+
+    assert taking.got_it.is_set()
+
+
+def test_trainings_share_the_machine() -> None:
+    with held_elsewhere("shared"):
+        taking = Taking(alone=False)
+        assert taking.got_it.wait(timeout=30)
+
+    assert not taking.waited.is_set()
+
+
+def test_a_process_that_dies_lets_go_of_the_machine() -> None:
+    with held_elsewhere("alone") as process:
+        process.kill()
+        process.wait(timeout=30)
+        waited = threading.Event()
+        with machine_lock(alone=True, waiting=waited.set):
+            pass
+
+    assert not waited.is_set()
+
+
+def test_an_error_lets_go_of_the_machine() -> None:
+    waited = threading.Event()
+
+    def fail() -> None:
+        with machine_lock(alone=True):
+            raise RuntimeError("the measurement failed")
+
+    with pytest.raises(RuntimeError, match="the measurement failed"):
+        fail()
+    with machine_lock(alone=True, waiting=waited.set):
+        pass
+
+    assert not waited.is_set()

@@ -1,0 +1,27 @@
+"""Ten published networks and their exact counts, each standing for one mechanism of the family."""
+
+import csv
+from pathlib import Path
+
+from mnas.arch import Architecture
+
+_FOLDER = Path(__file__).parent
+NAMES = tuple(sorted(path.stem for path in (_FOLDER / "architectures").glob("*.json")))
+
+
+def document(name: str) -> str:
+    """The architecture document of a published network, as text."""
+    return (_FOLDER / "architectures" / f"{name}.json").read_text()
+
+
+def architecture(name: str) -> Architecture:
+    """A published network."""
+    return Architecture.from_json(document(name))
+
+
+def counts() -> list[tuple[str, str, int]]:
+    """(network, attribute of `Counts`, value) for each row of `counts.csv`."""
+    with (_FOLDER / "counts.csv").open(newline="") as file:
+        return [
+            (row["network"], row["quantity"], int(row["value"])) for row in csv.DictReader(file)
+        ]

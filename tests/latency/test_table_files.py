@@ -1,0 +1,253 @@
+"""A table's file says what was measured, and is refused with the line that is wrong."""
+
+import logging
+import re
+import stat
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from mnas.arch import plan
+from mnas.latency import LatencyTable, LatencyTableError, TableMismatchError, TableRow, Target
+from mnas.latency.accuracy import judge
+from mnas.latency.target import Calibration, VerifiedNetwork
+
+
+@pytest.fixture
+def table(space):
+    blocks = plan(space.architecture(16, [(3, 2, False)] * 4)).blocks
+    rows = [
+        TableRow(
+            block=block.key,
+            ms=0.01 * (index + 1) / 3,
+            wall_ms=0.011 * (index + 1),
+            spread=0.01,
+            runs=30,
+            status="noisy" if index == 2 else "measured",
+        )
+        for index, block in enumerate({block.key: block for block in blocks}.values())
+    ]
+    failed = replace(
+        rows[1], ms=None, wall_ms=None, spread=None, runs=0, status='failed: "odd", it said'
+    )
+    return LatencyTable(
+        target=Target(name="desk", threads=1),
+        device="A processor, 2 cores",
+        runtime_version="1.31.1",
+        rows=(rows[0], failed, *rows[2:]),
+        empty_ms=0.004,
+        empty_wall_ms=0.0041,
+        space={"name": "small", "digest": "ab"},
+        also=("0123456789ab",),
+        protocol={"runs": 10},
+        drift=0.02,
+        measured_at="2026-11-22T10:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def saved(table, tmp_path):
+    path = tmp_path / "table.csv"
+    table.save(path)
+    return path
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_table_is_read_back_as_it_was_written(table, saved):
+    read = LatencyTable.load(saved)
+
+    assert read == table
+    assert read.digest == table.digest
+    assert read.source == str(saved)
+    assert not read.edited
+
+
+def test_a_verified_table_is_read_back_with_its_verification(table, tmp_path):
+    networks = [
+        VerifiedNetwork(
+            id=f"{n:012}",
+            resolution=16,
+            macs=1000 * n + n % 3,
+            predicted_ms=float(n),
+            measured_ms=1.1 * n + 0.01 * (n % 2),
+            fitted=n % 3 == 0,
+        )
+        for n in range(1, 40)
+    ]
+    verified = replace(
+        table,
+        calibration=Calibration(scale=1.1, offset_ms=0.0),
+        verification=judge(networks, noise_floor=0.01),
+    )
+    verified.save(tmp_path / "verified.csv")
+
+    assert LatencyTable.load(tmp_path / "verified.csv") == verified
+
+
+def test_the_first_line_names_the_schema_and_pandas_reads_the_rest(saved, table):
+    assert saved.read_text().startswith('# schema: "mnas.latency_table/1"\n# target: {"name"')
+    frame = pd.read_csv(saved, comment="#")
+    assert list(frame.columns) == ["block", "ms", "wall_ms", "spread", "runs", "status"]
+    assert list(frame.block) == [row.block for row in table.rows]
+
+
+def test_a_table_needs_no_more_header_than_schema_and_target(saved, table):
+    lines = saved.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("#") or "schema" in line[:9]]
+    saved.write_text("".join([kept[0], '# target: {"runtime": "torch"}\n', *kept[1:]]))
+
+    read = LatencyTable.load(saved)
+
+    assert read.target == Target(runtime="torch")
+    assert read.rows == table.rows
+
+
+def test_a_missing_file_is_named_with_the_way_to_measure_one(tmp_path):
+    with pytest.raises(LatencyTableError, match=r"cannot read .*no\.csv: No such file.*measure"):
+        LatencyTable.load(tmp_path / "no.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1 is empty; measure one"),
+        (b"a,b\n1,2\n", "line 1 must be # schema: \"mnas.latency_table/1\"; got 'a,b'"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b'# schema: "mnas.latency_table/2"\n', "written by a newer mnas: update mnas"),
+        (b'# schema: "mnas.space/1"\n', "schema must be mnas.latency_table/1; got 'mnas.space/1'"),
+        (b'# schema: "mnas.latency_table/1"\n', "target: this header line is required"),
+    ],
+)
+def test_a_foreign_file_is_refused(tmp_path, content, message):
+    path = tmp_path / "foreign.csv"
+    path.write_bytes(content)
+
+    with pytest.raises(LatencyTableError, match=re.escape(message)) as caught:
+        LatencyTable.load(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("0.0033333333333333335,", "fast,", "ms: must be a number above 0; got 'fast'"),
+        ("0.0033333333333333335,", "nan,", "ms: must be a number above 0; got 'nan'"),
+        ("0.0033333333333333335,", "inf,", "ms: must be a number above 0; got 'inf'"),
+        ("0.0033333333333333335,", "-1,", "ms: must be a number above 0; got '-1'"),
+        ("0.0033333333333333335,", "0,", "ms: must be a number above 0; got '0'"),
+        ("0.0033333333333333335,", ",", "ms: must be a number above 0; got ''"),
+        (",30,measured", ",many,measured", "runs: must be a whole number; got 'many'"),
+        (",30,measured", ",30,guessed", "status: must be measured, noisy or 'failed: reason'"),
+        (",30,measured", ",30", "row: needs 6 columns; got 5"),
+        ('""in_channels"":3', '""in_channels"": 3', "block: not the key of a block"),
+        ('""op"":""stem""', '""op"":""stam""', "block: not the key of a block"),
+    ],
+)
+def test_a_row_that_no_table_can_have_is_named_by_its_line(saved, old, new, message):
+    line = 1 + saved.read_text()[: saved.read_text().index(old)].count("\n")
+    edit(saved, old, new)
+
+    with pytest.raises(LatencyTableError, match=rf"\n  {line}:1: {re.escape(message)}"):
+        LatencyTable.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("# empty_ms: 0.004\n", "# empty_ms: slow\n", "9:1: empty_ms: not JSON"),
+        ("# empty_ms: 0.004\n", "# empty_ms: NaN\n", "9:1: empty_ms: not JSON, or impossible: NaN"),
+        (
+            "# empty_ms: 0.004\n",
+            "# empty_ms: -1\n",
+            "9:1: empty_ms: must be greater than or equal to 0; got -1",
+        ),
+        ("# empty_ms:", "# empty_mss:", "9:1: header: unknown key 'empty_mss'"),
+        ('"threads": 1', '"threads": 0', "threads must be at least 1; got 0"),
+        ('"threads": 1', '"thread": 1', "unknown fields ['thread'] of a target"),
+        ("# drift: 0.02\n", "# empty_ms: 0.004\n", "11:1: empty_ms: is there twice"),
+    ],
+)
+def test_a_header_that_no_table_can_have_is_named_by_its_line(saved, old, new, message):
+    edit(saved, old, new)
+
+    with pytest.raises(LatencyTableError, match=re.escape(message)):
+        LatencyTable.load(saved)
+
+
+def test_all_faults_are_told_at_once(saved):
+    edit(saved, ",30,measured", ",30,guessed")
+    edit(saved, ",30,measured", ",x,measured")
+
+    with pytest.raises(LatencyTableError, match=r"(?s)status: must be.*runs: must be") as caught:
+        LatencyTable.load(saved)
+    assert len(caught.value.faults) == 2
+
+
+def test_the_same_block_twice_is_an_error(saved):
+    last = saved.read_text().splitlines(keepends=True)[-1]
+    saved.write_text(saved.read_text() + last)
+
+    with pytest.raises(LatencyTableError, match="block: is there twice"):
+        LatencyTable.load(saved)
+
+
+def test_a_file_cut_within_a_line_is_an_error(saved):
+    saved.write_text(saved.read_text()[:-9])
+
+    with pytest.raises(LatencyTableError, match="end: the file was cut short within this line"):
+        LatencyTable.load(saved)
+
+
+def test_a_file_cut_between_two_lines_is_an_error(saved, table):
+    saved.write_text("".join(saved.read_text().splitlines(keepends=True)[:-1]))
+
+    count = len(table.rows)
+    message = rf"cut short: {count} rows were written and it ends after {count - 1}"
+    with pytest.raises(LatencyTableError, match=message):
+        LatencyTable.load(saved)
+
+
+def test_edited_rows_are_told_and_remembered(saved, caplog):
+    edit(saved, "0.0033333333333333335,", "0.5,")
+
+    with caplog.at_level(logging.WARNING):
+        table = LatencyTable.load(saved)
+
+    assert table.edited
+    assert "edited after they were measured" in caplog.text
+
+
+def test_a_table_without_a_measured_block_is_an_error(table):
+    failed = tuple(replace(row, ms=None, status="failed: no") for row in table.rows)
+
+    with pytest.raises(LatencyTableError, match="holds no measured block"):
+        replace(table, rows=failed)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Target(runtime="torch"), "measured with runtime onnxruntime, but runtime torch is asked"),
+        (Target(threads=4), "measured with threads 1, but threads 4 is asked"),
+        (Target(dtype="int8"), "measured with dtype fp32, but dtype int8 is asked"),
+        (Target(batch=8), "measured with batch 1, but batch 8 is asked"),
+    ],
+)
+def test_another_target_is_refused_with_both_sides_named(table, wanted, message):
+    with pytest.raises(TableMismatchError, match=message):
+        table.require(wanted)
+
+
+def test_the_name_of_a_target_does_not_matter(table):
+    assert table.require(Target(name="another")) is None
+
+
+def test_a_written_table_can_be_read_by_others(saved):
+    assert stat.S_IMODE(saved.stat().st_mode) & stat.S_IRUSR
+    assert [path.name for path in saved.parent.iterdir()] == ["table.csv"]

@@ -1,0 +1,165 @@
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from formulas import FormulaExecutor
+
+from mnas.results import RecordStore
+from mnas.search.stopping import StopRequest
+from mnas.search.trials import EvaluationFailuresError
+from mnas.space import load_space
+
+
+def without_times(store):
+    return [replace(record, seconds=0.0, started="") for record in store.all()]
+
+
+def test_as_many_distinct_architectures_are_started_as_asked(make_loop):
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=15).run()
+
+        started = [record for record in store.all() if record.state != "infeasible"]
+        assert len({record.id for record in started}) == 15
+
+
+def test_nothing_is_evaluated_twice(make_loop):
+    executor = FormulaExecutor(slots=3)
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=40, executor=executor).run()
+
+    assert max(Counter(executor.performed).values()) == 1
+
+
+def test_candidate_over_the_budget_is_recorded_and_never_trained(make_loop):
+    executor = FormulaExecutor()
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=10, budget_ms=0.1, executor=executor).run()
+
+        infeasible = [record for record in store.all() if record.state == "infeasible"]
+        trained = {each[0] for each in executor.performed}
+        assert infeasible
+        assert all(record.latency_ms["cpu"] > 0.1 for record in infeasible)
+        assert all("latency.cpu" in record.reason for record in infeasible)
+        assert not trained & {record.id for record in infeasible}
+
+
+def test_only_the_better_part_climbs_to_the_next_rung(make_loop):
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=30).run()
+
+        first = [record for record in store.all() if record.rung == 0]
+        second = [record for record in store.all() if record.rung == 1]
+        assert 0 < len(second) < len(first) / 2
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_same_seed_gives_the_same_records(make_loop, sampler):
+    found = []
+    for _ in range(2):
+        with RecordStore(":memory:") as store:
+            make_loop(store, trials=14, budget_ms=0.2, sampler=sampler).run()
+            found.append(without_times(store))
+
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("dies_after", [0, 1, 5, 11, 17])
+def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
+    make_loop, tmp_path, sampler, dies_after
+):
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=14, budget_ms=0.2, sampler=sampler).run()
+        undisturbed = without_times(store)
+    first = FormulaExecutor(dies_after=dies_after)
+    second = FormulaExecutor()
+
+    with RecordStore(tmp_path / "records.db") as store, pytest.raises(KeyboardInterrupt):
+        make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=first).run()
+    with RecordStore(tmp_path / "records.db") as store:
+        make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=second).run()
+        resumed = without_times(store)
+
+    assert resumed == undisturbed
+    assert not set(first.performed) & set(second.performed)
+
+
+def test_finished_search_is_extended_by_raising_trials(make_loop):
+    executor = FormulaExecutor()
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=5).run()
+        make_loop(store, trials=8, executor=executor).run()
+
+        ids = {record.id for record in store.all() if record.state == "complete"}
+        assert len(ids) == 8
+        assert len({each[0] for each in executor.performed}) == 3
+
+
+def test_failed_training_is_a_record_with_its_reason_and_the_search_goes_on(make_loop):
+    rng = random.Random(1)
+    doomed = {}
+
+    def fails(arch):
+        return doomed.setdefault(arch.id, rng.random() < 0.3)
+
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=20, executor=FormulaExecutor(fails=fails)).run()
+
+        failed = [record for record in store.all() if record.state == "failed"]
+        assert failed
+        assert {record.reason for record in failed} == {"exception: made to fail"}
+
+
+def test_failures_in_a_row_end_the_search_with_the_first_reason(make_loop):
+    with RecordStore(":memory:") as store:
+        loop = make_loop(store, executor=FormulaExecutor(fails=lambda arch: True))
+
+        with pytest.raises(EvaluationFailuresError, match="5 trainings in a row .* made to fail"):
+            loop.run()
+
+        assert len(store.all()) == 5
+
+
+def test_request_to_stop_ends_what_runs_and_starts_nothing_new(make_loop):
+    stop = StopRequest()
+    executor = FormulaExecutor(slots=2)
+
+    def observer(step):
+        stop.is_requested = step.done >= 3
+
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=30, executor=executor, observer=observer, stop=stop).run()
+
+        started = {record.id for record in store.all() if record.state != "infeasible"}
+        assert 3 <= len(started) <= 6
+
+
+def test_used_up_space_ends_the_search(make_loop, tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "schema: mnas.space/1\nname: two\ninput: {channels: 1, resolution: 16}\n"
+        "norm: {eps: 1e-5, momentum: 0.1}\n"
+        "stem: {kernel: [3, 5], stride: 2, out_channels: 8, activation: relu}\n"
+        "stages:\n  - {op: conv, kernel: 3, out_channels: 8, stride: 2, activation: relu}\n"
+        "head: [{op: pool}]\n"
+    )
+    two = load_space(path)
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=10, space=two, proposer_space=two).run()
+
+        assert len({record.id for record in store.all()}) == 2
+
+
+def test_rare_feasible_networks_are_found_when_the_sampler_does_not_propose_them(
+    make_loop, space, monkeypatch
+):
+    monkeypatch.setattr("mnas.search.proposing.REJECTIONS_BEFORE_DIRECT", 20)
+    from mnas.arch import count
+
+    rng = random.Random(0)
+    rare = sorted(count(space.sample(rng)).macs for _ in range(400))[3] / 1e6
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=3, budget_ms=rare, sampler="random").run()
+
+        assert len({r.id for r in store.all() if r.state == "complete"}) == 3
