@@ -94,17 +94,21 @@ def read_value(kind: type[Value], fields: Mapping[str, Any], subject: str) -> Va
         raise InvalidArchitectureError(subject, faults_of(error)) from None
 
 
+_UNKNOWN_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
+
+
 def faults_of(
     error: ValidationError,
     model: type[BaseModel] | None = None,
-    locate: Callable[[tuple[str | int, ...]], tuple[int, int] | None] | None = None,
+    locate: Callable[[tuple[str | int, ...], bool], tuple[int, int] | None] | None = None,
 ) -> list[Fault]:
     """Say what pydantic found in the words of our errors.
 
     Args:
         error: What a door raised.
         model: The door, to suggest the field that a misspelt one may mean.
-        locate: Gives (line, column) of a path in the document, if it is known.
+        locate: Gives (line, column) of a path in the document, if it is known: of the value, or
+            of the key if its second argument is true.
 
     Returns:
         One fault for each place, in the order found.
@@ -115,7 +119,8 @@ def faults_of(
         path = _without_tags(found["loc"])
         if found["type"].startswith("union_tag_"):  # pydantic names the item, we its tag's field
             path += (found["ctx"]["discriminator"].strip("'"),)
-        line, column = (locate(path) if locate is not None else None) or (None, None)
+        is_unknown = found["type"] in _UNKNOWN_FIELD
+        line, column = (locate(path, is_unknown) if locate is not None else None) or (None, None)
         faults.append(Fault(".".join(map(str, path)), _wording(found, path, known), line, column))
     return faults
 
@@ -143,7 +148,7 @@ def _field_names(model: type[BaseModel]) -> tuple[str, ...]:
 def _wording(found: ErrorDetails, path: tuple[str | int, ...], known: Iterable[str]) -> str:
     message = found["msg"]
     match found["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
+        case kind if kind in _UNKNOWN_FIELD:
             return f"unknown field{did_you_mean(str(path[-1]), known)}"
         case "missing" | "union_tag_not_found":
             return "this field is required"

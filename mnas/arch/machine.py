@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -24,17 +25,26 @@ def machine_lock(
         waiting: Called once if somebody else holds the lock, before waiting for it.
         poll_seconds: Time between two tries.
     """
-    path = Path(tempfile.gettempdir()) / f"mnas-{os.getuid()}.lock"
-    with path.open("a") as file:
+    folder, name = Path(tempfile.gettempdir()), f"mnas-{os.getuid()}"
+    told = False
+
+    def acquire(file: TextIO) -> None:
+        nonlocal told
         kind = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB
-        told = False
         while True:
             try:
                 fcntl.flock(file, kind)
-                break
+                return
             except BlockingIOError:
                 if not told:
                     waiting()
                     told = True
                 time.sleep(poll_seconds)
+
+    with (folder / f"{name}.lock").open("a") as machine:
+        # Trainings that overlap without end would keep a measurement waiting for ever: so a
+        # measurement that waits holds the turn, and no new training begins meanwhile.
+        with (folder / f"{name}.turn").open("a") as turn:
+            acquire(turn)
+            acquire(machine)
         yield

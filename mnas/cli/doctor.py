@@ -99,7 +99,7 @@ def examine() -> Examination:
         device=describe_device(),
         cores=os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
-        noise=measure_noise(),
+        noise=measure_noise(_NOISE_SECONDS),
         packages=packages(),
         runtimes=_runtimes(),
         ray=_ray(),
@@ -128,7 +128,7 @@ def packages(constraints: Path | None = None) -> tuple[Package, ...]:
 
 
 def measure_noise(
-    seconds: float = _NOISE_SECONDS,
+    seconds: float,
     wall: Callable[[], float] = time.perf_counter,
     cpu: Callable[[], float] = time.thread_time,
 ) -> Noise:

@@ -1,6 +1,7 @@
 """Where a run stands, read from its folder; nothing of it is run."""
 
 import contextlib
+import fcntl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -113,16 +114,14 @@ def _best(run: "Run") -> Best | None:
 
 
 def driver_of(directory: Path) -> int | None:
-    """The living process that drives a run, by the pid in its lock file.
+    """The living process that drives a run: the one that holds the kernel's lock of its lock file.
 
-    A pid alone is not enough, since pids are used again: the process must have begun before the
-    lock file was written.
+    Returns:
+        Its pid; None when nobody holds the lock.
     """
-    import psutil
-
-    path = directory / "driver.lock"
-    with contextlib.suppress(OSError, ValueError, psutil.Error):
-        pid = int(path.read_text())
-        if psutil.Process(pid).create_time() <= path.stat().st_mtime + 1:
-            return pid
+    with contextlib.suppress(FileNotFoundError), (directory / "driver.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of when the file is closed
+        except BlockingIOError:
+            return int(file.read() or 0)
     return None

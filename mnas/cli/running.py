@@ -24,6 +24,7 @@ _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def run_command(argv: Sequence[str]) -> int:
     """Run one command and say how it ended; see `mnas.cli.main`."""
     arguments = list(argv) or ["--help"]
+    is_debug = "--debug" in arguments
     try:
         with quiet_libraries():
             command = typer.main.get_command(app)
@@ -48,7 +49,7 @@ def run_command(argv: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _REFUSALS:
             _tell(str(error))
             return 2
-        _tell_defect(error, shown="--debug" in arguments)
+        _tell_defect(error, shown=is_debug)
         return 1
     return 0
 

@@ -1,8 +1,5 @@
 """`mnas search`: run an experiment, or look at what it would cost."""
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +9,11 @@ from mnas.arch import MnasError
 from mnas.cli.answers import Answer, answering
 from mnas.cli.options import AsJson, saved_when_interrupted
 from mnas.cli.progress import reporter
+from mnas.cli.run_log import logged_to
 
 if TYPE_CHECKING:
     from mnas.results import Run
     from mnas.search import Step
-
-_LOG = logging.getLogger(__name__)
 
 
 class NoWinnerError(MnasError):
@@ -85,8 +81,7 @@ def _search(answer: Answer, experiment: str, overrides: list[str], out: Path | N
             shown.say("finishing the running trainings; Ctrl-C again stops at once")
 
         def observe(step: "Step") -> None:
-            log.open_when_ready()
-            _LOG.info("%s %d/%d %s", step.phase, step.done, step.total, step.text)
+            log.note(step)
             shown.step(step.phase, step.done, step.total, step.text)
 
         with stop.listening(told):
@@ -123,37 +118,3 @@ def _directory(experiment: str, overrides: list[str], out: Path | None) -> Path:
     from mnas.search import load_experiment
 
     return Path("results") / load_experiment(experiment, overrides).name
-
-
-class _RunLog:
-    """The log file of a run, opened once the search has made the run's folder."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.handler: logging.FileHandler | None = None
-
-    def open_when_ready(self) -> None:
-        if self.handler is None and (self._path.parent / "experiment.yaml").is_file():
-            self.handler = logging.FileHandler(self._path, encoding="utf-8")
-            self.handler.setFormatter(
-                logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-            )
-            for name in ("mnas", "py.warnings"):
-                logging.getLogger(name).addHandler(self.handler)
-
-
-@contextlib.contextmanager
-def logged_to(directory: Path) -> Iterator[_RunLog]:
-    """Keep what mnas logs, and the warnings of libraries, in `log.txt` of the run."""
-    logger = logging.getLogger("mnas")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    log = _RunLog(directory / "log.txt")
-    try:
-        yield log
-    finally:
-        logger.setLevel(level)
-        if log.handler is not None:
-            for name in ("mnas", "py.warnings"):
-                logging.getLogger(name).removeHandler(log.handler)
-            log.handler.close()

@@ -256,7 +256,7 @@ def _replaced(value: Any, keys: list[str], override: Override) -> Any:
 
 
 def _faults(error: ValidationError, document: YamlDocument) -> list[Fault]:
-    faults = faults_of(error, Experiment, document.locate)
+    faults = faults_of(error, Experiment, lambda place, is_key: document.locate(place, key=is_key))
     kept = [fault for fault in faults if "RewardSection" not in fault.place]
     return [
         Fault(_without_tags(fault.place), fault.problem, fault.line, fault.column)

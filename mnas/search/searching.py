@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -104,6 +105,7 @@ def run_search(
     if Path(path).is_dir():
         out = out or path
         path = Path(path) / "experiment.yaml"
+    overrides = list(overrides)
     experiment = load_experiment(path, overrides)
     directory = Path(out) if out is not None else Path("results") / experiment.name
     observer(Step(phase="data", text=f"reading {experiment.data.source} and {experiment.space}"))
@@ -111,7 +113,8 @@ def run_search(
     open_folder(directory, experiment.resolved())
     with hold_run(directory):
         write_experiment(directory, experiment.resolved())
-        return _Search(prepared, directory, observer, stop, make_executor).run()
+        command = shlex.join(["mnas", "search", str(path), *overrides])
+        return _Search(prepared, directory, observer, stop, make_executor, command).run()
 
 
 class _Search:
@@ -124,6 +127,7 @@ class _Search:
         observer: Observer,
         stop: StopRequest,
         make_executor: ExecutorFactory,
+        command: str,
     ) -> None:
         self._prepared = prepared
         self._experiment = prepared.experiment
@@ -131,6 +135,7 @@ class _Search:
         self._observer = observer
         self._stop = stop
         self._make_executor = make_executor
+        self._command = command
         self._seconds = earlier_seconds(directory)
 
     def run(self) -> Run:
@@ -323,6 +328,7 @@ class _Search:
             tables={name: _table_facts(table) for name, table in tables.items()},
         )
         environment["seconds"] = {k: round(v, 3) for k, v in self._seconds.items()}
+        environment["command"] = self._command
         environment["data"] = self._prepared.data.card()
         write_environment(self._directory, environment)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from mnas.arch import Architecture
-from mnas.training import Dataset, ProxyRecipe, Score, confirm_score, evaluate
+from mnas.training import Dataset, ProxyRecipe, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class Bench:
 
     def perform(self, task: Task) -> Score:
         """Train and validate; a failure is a score with its reason."""
+        from mnas.training import confirm_score, evaluate  # torch, which only who works needs
+
         data = self._at(task.architecture.input.resolution)
         if task.stage == "proxy":
             return evaluate(

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, MnasError
 from mnas.nets import build
 from mnas.training.batches import Images, augmented, stream
 from mnas.training.recipes import Method
 
 
-class DivergedError(ArithmeticError):
-    """The loss is no number any more; says where."""
+class DivergedError(MnasError):
+    """The loss is no number any more; says where. A smaller learning rate may help."""
+
+    exit_code = 4
 
 
 @contextlib.contextmanager

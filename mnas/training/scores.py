@@ -15,8 +15,8 @@ class Score:
     Equality leaves out `seconds` and `traceback`: they say how it went, not what came out.
 
     Attributes:
-        accuracy: Share of the validation images that are right, 0 to 1, higher is better; None
-            when the training failed.
+        accuracy: Share of the validation images that are right, 0 to 1, or what one's own scoring
+            function gives (any finite number); higher is better. None when it failed.
         epochs: How many epochs of training it stands for.
         seed: What its initial weights, order of data and augmentation came from.
         seconds: Wall time this call took; less when a checkpoint was continued.
@@ -36,7 +36,7 @@ class Score:
     def __post_init__(self) -> None:
         if self.state == "complete":
             assert self.accuracy is not None, self
-            assert 0 <= self.accuracy <= 1, self
+            assert math.isfinite(self.accuracy), self
             assert self.reason is None, self
         else:
             assert self.accuracy is None, self

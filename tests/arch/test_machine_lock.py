@@ -101,3 +101,17 @@ def test_an_error_lets_go_of_the_machine() -> None:
         pass
 
     assert not waited.is_set()
+
+
+def test_measurement_that_waits_goes_before_trainings_that_come_later() -> None:
+    with held_elsewhere("shared"):
+        measuring = Taking(alone=True)
+        assert measuring.waited.wait(10)
+        training = Taking(alone=False)
+
+        assert training.waited.wait(10)
+        assert not training.got_it.is_set()
+        assert not measuring.got_it.is_set()
+
+    assert measuring.got_it.wait(10)
+    assert training.got_it.wait(10)

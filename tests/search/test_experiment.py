@@ -59,7 +59,7 @@ def test_every_fault_is_told_at_once_with_line_and_column(file):
 
     message = str(caught.value)
     assert "small.yaml" in message
-    assert "9:35: search.trails: unknown field (did you mean 'trials'?)" in message
+    assert "9:27: search.trails: unknown field (did you mean 'trials'?)" in message
     assert "5:17: proxy.epochs" in message
 
 

@@ -1,0 +1,112 @@
+import json
+import math
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mnas import Architecture
+from mnas.cli.answers import answering, to_plain
+
+
+@pytest.mark.parametrize(
+    ("argv", "keys"),
+    [
+        (("space", "show", "SPACE"), {"name", "size", "choices", "params", "reachable_blocks"}),
+        (("space", "check", "SPACE"), {"name", "faults", "warnings"}),
+        (("count", "NETWORK", "--no-thop"), {"params", "macs", "peak_activation_bytes", "blocks"}),
+        (("latency", "plan", "SPACE"), {"target", "blocks", "seconds"}),
+        (("latency", "predict", "TABLE", "NETWORK"), {"ms", "low_ms", "high_ms"}),
+        (("latency", "show", "TABLE"), {"target", "rows", "verification", "calibration"}),
+        (("search", "EXPERIMENT", "--dry-run"), {"encodings", "feasible_share", "tables"}),
+    ],
+)
+def test_json_is_one_document_whose_keys_are_attribute_names(
+    mnas, argv, keys, space_file, network_file, table_file, experiment_file
+):
+    files = {
+        "SPACE": space_file,
+        "NETWORK": network_file,
+        "TABLE": table_file,
+        "EXPERIMENT": experiment_file,
+    }
+
+    ended = mnas(*(files.get(each, each) for each in argv), "--json")
+
+    assert ended.code == 0, ended.err
+    assert keys <= json.loads(ended.out).keys()
+
+
+def test_json_stays_pure_when_a_library_prints(capsys):
+    with answering(True) as answer:
+        print("a library says hello")
+        answer.give({"ms": 1.0}, list)
+
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"ms": 1.0}
+    assert "hello" in said.err
+
+
+def test_a_whole_process_writes_nothing_but_the_document_to_stdout(network_file):
+    found = subprocess.run(
+        [sys.executable, "-m", "mnas", "count", str(network_file), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    document = json.loads(found.stdout)
+    assert document["thop"] == {"macs": document["macs"], "params": document["params"]}
+    assert found.stderr == ""
+
+
+def test_samples_are_documents_that_can_be_read_back(mnas, space_file):
+    lines = mnas("space", "sample", space_file, "-n", 3, "--seed", 1).out.splitlines()
+
+    drawn = [Architecture.from_json(line) for line in lines]
+    assert len(drawn) == 3
+    assert json.loads(mnas("space", "sample", space_file, "-n", 3, "--seed", 1, "--json").out) == [
+        json.loads(line) for line in lines
+    ]
+
+
+def test_counts_are_shown_block_by_block_with_the_second_opinion(mnas):
+    shown = mnas("count", "mobilenet_v2").out
+
+    assert "3,504,872" in shown
+    assert "300,774,272 MACs: the same" in shown
+    assert "blocks.16" in shown
+
+
+def test_the_range_of_latencies_is_shown_with_a_table(mnas, space_file, table_file):
+    shown = mnas("space", "show", space_file, "--table", table_file, "--budget-ms", 1000).out
+
+    assert "fastest network" in shown
+    assert "within 1000 ms     100.0 %" in shown
+
+
+def test_an_unverified_table_says_so_and_how_to_verify_it(mnas, table_file, network_file):
+    assert "Not verified" in mnas("latency", "show", table_file).out
+    assert "not verified" in mnas("latency", "predict", table_file, network_file).out
+
+
+def test_the_data_of_a_plan_is_carried_into_the_next_command(mnas, space_file):
+    shown = mnas("latency", "plan", space_file, "--num-classes", 7, "--threads", 2).out
+
+    assert "--threads 2" in shown
+    assert "--num-classes 7" in shown
+
+
+@dataclass(frozen=True)
+class Sample:
+    path: Path
+    share: float
+    hidden: int = field(repr=False)
+
+
+def test_values_become_json_without_hidden_attributes_and_nan():
+    value = Sample(path=Path("a/b"), share=math.nan, hidden=3)
+
+    assert to_plain({1: (value,)}) == {"1": [{"path": "a/b", "share": None}]}

@@ -1,0 +1,66 @@
+import json
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from mnas.search.holding import RunHeldError, end_leftovers, hold_run, note_processes
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mnas.search.holding import hold_run
+with hold_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that drives the run in `tmp_path`."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_run_that_another_process_drives_is_refused_with_its_pid(tmp_path, holder):
+    with pytest.raises(RunHeldError, match=f"driven by process {holder.pid}"), hold_run(tmp_path):
+        pass
+
+
+def test_run_of_a_killed_driver_can_be_held_again(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+
+    with hold_run(tmp_path):
+        assert (tmp_path / "driver.lock").read_text() == str(os.getpid())
+
+
+def test_leftover_process_is_ended_and_one_with_a_used_again_pid_is_not(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as innocent:
+            noted = [
+                {"pid": left.pid, "started": psutil.Process(left.pid).create_time()},
+                {"pid": innocent.pid, "started": 12.0},
+            ]
+            (tmp_path / "processes.json").write_text(json.dumps(noted))
+
+            assert end_leftovers(tmp_path) == 1
+            assert not psutil.pid_exists(left.pid) or left.poll() is not None
+            assert innocent.poll() is None
+            innocent.kill()
+
+
+def test_started_processes_are_noted_with_their_start_time(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        note_processes(tmp_path)
+        noted = json.loads((tmp_path / "processes.json").read_text())
+        child.kill()
+
+    assert child.pid in {each["pid"] for each in noted}
