@@ -22,8 +22,14 @@ input: {channels: 1, resolution: [16, 24]}
 width: [0.5, 1.0]
 stem: {kernel: 3, stride: 2, out_channels: 8, activation: relu}
 stages:
-  - {op: inverted_residual, depth: [1, 2], kernel: {each: [3, 5]}, expansion: 2, out_channels: 16, stride: 2,
-     activation: [relu, hard_swish], se: [null, {ratio: 0.25, activation: relu, gate: hard_sigmoid}]}
+  - op: inverted_residual
+    depth: [1, 2]
+    kernel: {each: [3, 5]}
+    expansion: 2
+    out_channels: 16
+    stride: 2
+    activation: [relu, hard_swish]
+    se: [null, {ratio: 0.25, activation: relu, gate: hard_sigmoid}]
 head:
   - {op: pool}
 """

@@ -1,13 +1,12 @@
 """`mnas export`: deployable files, each proven equal; or check such a folder again."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnas.arch import Architecture, MnasError
+from mnas.arch import MnasError
 from mnas.cli.answers import Answer, answering
 from mnas.cli.options import AsJson, Pick, is_run, read_architecture, saved_when_interrupted
 from mnas.cli.tables import facts, table_of
@@ -83,7 +82,7 @@ def export(
 def _exported(
     subject: str, formats: str | None, pick: str, weights: Path | None, out: Path | None
 ) -> "tuple[Manifest, Path]":
-    from mnas.export import EXPORTERS, export_network, export_run
+    from mnas.export import EXPORTERS, data_card_beside, export_network, export_run
     from mnas.latency import Target
 
     names = [each.strip() for each in formats.split(",")] if formats else list(EXPORTERS)
@@ -100,20 +99,9 @@ def _exported(
         names,
         folder,
         Target() if "onnx" in names else None,
-        data_card=None if weights is None else card_beside(weights, arch),
+        data_card=None if weights is None else data_card_beside(weights, arch),
     )
     return manifest, folder
-
-
-def card_beside(weights: Path, arch: Architecture) -> dict[str, Any] | None:
-    """What `mnas train` noted beside weights of this network: normalisation, classes, accuracy."""
-    try:
-        document = json.loads((weights.parent / "training.json").read_text(encoding="utf-8"))
-        if document["architecture"]["id"] != arch.id:
-            return None
-        return {**document["data"], "val": document["val"], "test": document["test"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _show(manifest: "Manifest", folder: Path) -> Iterator[str]:

@@ -27,7 +27,10 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
         ("space", table.space.get("name", "-")),
         ("blocks", ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))),
         ("empty call", milliseconds(table.empty_ms)),
-        ("drift", percent(table.drift)),
+        (
+            "drift",
+            f"the reference block took up to {percent(table.drift)} longer than at its fastest",
+        ),
     ]
     yield from facts(rows)
     if table.edited:

@@ -76,24 +76,25 @@ class BarReporter:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeElapsedColumn as Elapsed
+        from rich.table import Column
 
         columns = (
-            TextColumn("{task.description:<9}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            Elapsed(),
-            TextColumn("{task.fields[text]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(width=9)),
+            BarColumn(bar_width=16, table_column=Column(width=16)),
+            MofNCompleteColumn(table_column=Column(width=9)),
+            Elapsed(table_column=Column(width=7)),
+            TextColumn(
+                "{task.fields[text]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+            ),
         )
-        self._progress = Progress(
-            *columns, console=Console(file=self._file, highlight=False, markup=False, emoji=False)
-        )
+        console = Console(file=self._file, highlight=False, markup=False, emoji=False)
+        self._progress = Progress(*columns, console=console, expand=True)
         self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._progress is not None:
-            if exception[0] is None:
-                self._finish_phase()
+            self._finish_phase()
             self._progress.stop()
 
     def step(self, phase: str, done: int, total: int, text: str) -> None:
@@ -108,10 +109,10 @@ class BarReporter:
         self._progress.console.print(text)
 
     def _finish_phase(self) -> None:
-        """A phase that has passed is done, whatever it had counted."""
+        """Stop the bar where it is: a phase that was stopped early is not shown as done."""
         if self._progress is None or self._task is None:
             return
         task = next(each for each in self._progress.tasks if each.id == self._task)
-        total = task.total or task.completed or 1
-        self._progress.update(self._task, completed=total, total=total)
+        if task.total is None:  # it counted nothing, and must not go on moving
+            self._progress.update(self._task, completed=1, total=1)
         self._progress.stop_task(self._task)

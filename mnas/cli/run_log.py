@@ -1,6 +1,7 @@
 """`log.txt` of a run: what mnas logs, and the warnings of libraries."""
 
 import contextlib
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,15 @@ class RunLog:
                 logging.getLogger(name).addHandler(self.handler)
 
 
+class _Printed(io.TextIOBase):
+    """Takes what a library prints, such as Ray's words about its processes, into the log."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            _LOG.info("printed: %s", text.rstrip())
+        return len(text)
+
+
 @contextlib.contextmanager
 def logged_to(directory: Path) -> Iterator[RunLog]:
     """Keep what mnas logs, and the warnings of libraries, in `log.txt` of the run."""
@@ -49,7 +59,8 @@ def logged_to(directory: Path) -> Iterator[RunLog]:
     logger.setLevel(logging.INFO)
     log = RunLog(directory / "log.txt")
     try:
-        yield log
+        with contextlib.redirect_stdout(_Printed()):
+            yield log
     finally:
         logger.setLevel(level)
         if log.handler is not None:

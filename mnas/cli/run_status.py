@@ -1,7 +1,5 @@
 """Where a run stands, read from its folder; nothing of it is run."""
 
-import contextlib
-import fcntl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -67,6 +65,7 @@ def status_of(directory: Path) -> RunStatus:
         RunError: The folder is no run, or a file of it is damaged.
     """
     from mnas.results import Run
+    from mnas.search import driver_of
 
     pid = driver_of(directory)
     is_begun = (directory / "experiment.yaml").is_file()
@@ -111,17 +110,3 @@ def _best(run: "Run") -> Best | None:
     except MnasError:  # nothing was scored yet
         return None
     return Best(id=candidate.id, stage=stage, accuracy=candidate.accuracy)
-
-
-def driver_of(directory: Path) -> int | None:
-    """The living process that drives a run: the one that holds the kernel's lock of its lock file.
-
-    Returns:
-        Its pid; None when nobody holds the lock.
-    """
-    with contextlib.suppress(FileNotFoundError), (directory / "driver.lock").open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of when the file is closed
-        except BlockingIOError:
-            return int(file.read() or 0)
-    return None

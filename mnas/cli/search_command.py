@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnas.arch import MnasError
 from mnas.cli.answers import Answer, answering
 from mnas.cli.options import AsJson, saved_when_interrupted
 from mnas.cli.progress import reporter
@@ -14,12 +13,6 @@ from mnas.cli.run_log import logged_to
 if TYPE_CHECKING:
     from mnas.results import Run
     from mnas.search import Step
-
-
-class NoWinnerError(MnasError):
-    """The search ended, and no candidate could be confirmed."""
-
-    exit_code = 4
 
 
 def add_to(app: typer.Typer) -> None:
@@ -86,7 +79,6 @@ def _search(answer: Answer, experiment: str, overrides: list[str], out: Path | N
 
         with stop.listening(told):
             run = run_search(experiment, overrides, out=out, observer=observe, stop=stop)
-    _require_winner(run, directory)
     answer.give(result_of(run, directory), lambda: show_result(run, directory))
 
 
@@ -99,14 +91,6 @@ def result_of(run: "Run", directory: Path) -> dict[str, object]:
         "tables": run.environment.get("tables"),
         "report": directory / "report.html",
     }
-
-
-def _require_winner(run: "Run", directory: Path) -> None:
-    if (run.verdict or {}).get("winner") is None:
-        raise NoWinnerError(
-            f"no candidate was confirmed: each of their trainings failed. The reasons are in "
-            f"{directory / 'records.csv'}, the report in {directory / 'report.html'}"
-        )
 
 
 def _directory(experiment: str, overrides: list[str], out: Path | None) -> Path:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnas.search.experiment import Experiment, InvalidExperimentError, load_experiment
+    from mnas.search.holding import driver_of
     from mnas.search.limits import BudgetError
     from mnas.search.observing import Observer, Step
     from mnas.search.optimizing import optimize
@@ -25,6 +26,7 @@ _MODULE_OF = {
     "Step": "observing",
     "StopRequest": "stopping",
     "inline_worker": "searching",
+    "driver_of": "holding",
     "load_experiment": "experiment",
     "optimize": "optimizing",
     "preview_search": "previewing",
@@ -42,6 +44,7 @@ __all__ = [
     "SearchInterruptedError",
     "Step",
     "StopRequest",
+    "driver_of",
     "inline_worker",
     "load_experiment",
     "optimize",

@@ -32,6 +32,12 @@ class Baseline:
                 best[variant.input.resolution] = variant
         return tuple(best.values())
 
+    def narrower_than(self, variant: Architecture) -> tuple[Architecture, ...]:
+        """The narrower versions at the same resolution, the widest of them first."""
+        resolution = variant.input.resolution
+        group = [each for each in self.variants if each.input.resolution == resolution]
+        return tuple(reversed(group[: group.index(variant)]))
+
 
 def scaled_baselines(
     names: Iterable[str], space: SearchSpace, *, num_classes: int, channels: int

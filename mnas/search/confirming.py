@@ -27,8 +27,9 @@ from mnas.search.trials import evaluation_record
 from mnas.search.work import Task
 from mnas.training import Dataset, Score, accuracy_of, mean_accuracy, paired_gain
 
-# Candidates that are timed for each one that is confirmed: some will measure over the budget.
+# Networks that are timed for each one that is confirmed: some will measure over the budget.
 _TIMED_PER_PLACE = 2
+_TIMED_PER_BASELINE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,38 +73,35 @@ class Comparison:
         self._stop = stop
 
     def choose(
-        self, candidates: Sequence[Architecture], baselines: Sequence[Architecture]
+        self, candidates: Sequence[Architecture], baselines: Sequence[Sequence[Architecture]]
     ) -> tuple[list[Contender], list[dict[str, Any]]]:
         """Time the best candidates and the baselines, interleaved, and keep what fits the budget.
 
         Args:
             candidates: Of the search, the best first.
-            baselines: Scaled published networks.
+            baselines: For each published network its scaled versions, the preferred one first.
 
         Returns:
             Contenders within the budget, and for the report those that were dropped.
         """
         top = self._experiment.confirm.top
-        timed = candidates[: top * _TIMED_PER_PLACE]
-        measured = self._measured([*timed, *baselines])
+        groups: list[tuple[Kind, Sequence[Architecture], int]] = [
+            ("confirm", candidates[: top * _TIMED_PER_PLACE], top),
+            *(("baseline", versions[:_TIMED_PER_BASELINE], 1) for versions in baselines),
+        ]
+        measured = self._measured([arch for _, group, _ in groups for arch in group])
         contenders: list[Contender] = []
         dropped: list[dict[str, Any]] = []
-        groups: list[tuple[Kind, Sequence[Architecture], int | None]] = [
-            ("confirm", timed, top),
-            ("baseline", baselines, None),
-        ]
         for kind, group, places in groups:
-            fitting = 0
             for arch in group:
-                if places is not None and fitting == places:
+                if places == 0:
                     break
                 name = arch.id if kind == "confirm" else arch.name
                 ms = measured[arch.id]
                 if self._fits(ms):
-                    fitting += 1
-                    contenders.append(
-                        Contender(architecture=arch, kind=kind, name=name, measured_ms=ms)
-                    )
+                    places -= 1
+                    contender = Contender(architecture=arch, kind=kind, name=name, measured_ms=ms)
+                    contenders.append(contender)
                 else:
                     dropped.append({"id": arch.id, "name": name, "measured_ms": ms})
         return contenders, dropped
@@ -115,35 +113,39 @@ class Comparison:
         """
         confirm = self._experiment.confirm
         recorded = {(r.id, r.seed) for r in self._store.all() if self._is_confirmation(r)}
-        waiting = [
-            (contender, seed)
+        pairs = [
+            (contender, self._seed(contender, replicate))
             for replicate in range(1, confirm.seeds + 1)
             for contender in contenders
-            if (contender.architecture.id, seed := self._seed(contender, replicate)) not in recorded
+        ]
+        waiting = [  # numbered among all, so that a resumed run numbers as an undisturbed one
+            (number, contender, seed)
+            for number, (contender, seed) in enumerate(pairs)
+            if (contender.architecture.id, seed) not in recorded
             or not self._weights(contender.architecture, seed).is_file()
         ]
         finished = itertools.count(1)
 
         def keep(index: int, score: Score, started: str) -> None:
-            contender, seed = waiting[index]
+            number, contender, seed = waiting[index]
             if (contender.architecture.id, seed) not in recorded:
-                self._keep(contender, score, index, started)
+                self._keep(contender, score, number, started)
             text = f"{contender.name}: " + (
                 f"failed, {score.reason}"
                 if score.accuracy is None
-                else f"{score.accuracy:.1%} on validation"
+                else f"{100 * score.accuracy:.1f} % on validation"
             )
             done = next(finished)
             self._observer(Step(phase="confirm", done=done, total=len(waiting), text=text))
 
-        tasks = [self._task(contender, seed) for contender, seed in waiting]
+        tasks = [self._task(contender, seed) for _, contender, seed in waiting]
         perform_all(tasks, self._executor, self._stop, keep)
 
-    def _keep(self, contender: Contender, score: Score, ticket: int, started: str) -> None:
+    def _keep(self, contender: Contender, score: Score, number: int, started: str) -> None:
         record = evaluation_record(
             contender.architecture,
             self._limits.assess(contender.architecture),
-            number=ticket,
+            number=number,
             kind=contender.kind,
             score=score,
             rung=None,
@@ -250,6 +252,7 @@ class Comparison:
                 write_onnx(build(arch).eval(), arch, files[arch.id])
         self._observer(Step(phase="timing", total=len(networks), text="timing end to end"))
         timings = time_networks(files, target_of(self._experiment.target))
+        self._observer(Step(phase="timing", done=len(networks), total=len(networks)))
         return {each: timing.ms for each, timing in timings.items()}
 
     def _entry(self, contender: Contender) -> dict[str, Any] | None:

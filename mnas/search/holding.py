@@ -4,8 +4,10 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -19,6 +21,30 @@ class RunHeldError(MnasError):
     """Another living process drives this run."""
 
 
+def driver_of(directory: Path) -> int | None:
+    """The living process that drives a run.
+
+    Returns:
+        Its pid; None when nobody does.
+    """
+    with contextlib.suppress(FileNotFoundError), (directory / _LOCK).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of when the file is closed
+        except BlockingIOError:
+            return int(file.read() or 0)
+    return None
+
+
+def _take(file: TextIO) -> bool:
+    """Take the lock, trying again for a moment: somebody may just be looking who has it."""
+    for _ in range(5):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
+
+
 @contextlib.contextmanager
 def hold_run(directory: Path) -> Iterator[None]:
     """Be the one driver of a run; what a killed driver left running is ended first.
@@ -30,15 +56,13 @@ def hold_run(directory: Path) -> Iterator[None]:
     """
     path = directory / _LOCK
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(file):
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise RunHeldError(
                 f"the run {directory} is being driven by process {holder}; wait for it, stop it, "
                 "or choose another folder with --out"
-            ) from None
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -41,7 +41,9 @@ class Assessment:
     @property
     def reason(self) -> str:
         """What is over its limit, in words; empty if nothing is."""
-        over = [f"{name} {value:+.1%}" for name, value in self.violations.items() if value > 0]
+        over = [
+            f"{name} {100 * value:+.1f} %" for name, value in self.violations.items() if value > 0
+        ]
         return "over the limit: " + ", ".join(over) if over else ""
 
 

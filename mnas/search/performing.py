@@ -29,5 +29,5 @@ def perform_all(tasks: Sequence[Task], executor: Executor, stop: StopRequest, do
             following += 1
         if not started:
             return
-        for index, score in executor.collect(timeout=1.0):
+        for index, score in executor.collect(timeout=0.2):
             done(index, score, started.pop(index))

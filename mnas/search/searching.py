@@ -48,7 +48,7 @@ from mnas.search.samplers import sampler_factory
 from mnas.search.seeds import derive_seed
 from mnas.search.stopping import SearchInterruptedError, StopRequest
 from mnas.search.tables import table_of_run
-from mnas.search.trials import Plan, TrialLoop, evaluation_record
+from mnas.search.trials import EvaluationFailuresError, Plan, TrialLoop, evaluation_record
 from mnas.search.work import Bench, Task
 from mnas.training import Score
 
@@ -206,8 +206,11 @@ class _Search:
 
     def _baselines(
         self, store: RecordStore, limits: Limits, executor: Executor
-    ) -> list[Architecture]:
-        """For each published network the scaled version that its proxy prefers."""
+    ) -> list[tuple[Architecture, ...]]:
+        """For each published network the scaled version that its proxy prefers, then narrower ones.
+
+        The narrower ones take its place if it measures over the budget.
+        """
         experiment = self._experiment
         rung = len(experiment.proxy.epochs) - 1
         versions = [each.within(limits) for each in self._prepared.baselines]
@@ -216,14 +219,15 @@ class _Search:
             for record in store.all()
             if record.kind == "baseline" and record.rung is not None
         }
-        waiting = [arch for group in versions for arch in group if arch.id not in scores]
+        every = [arch for group in versions for arch in group]
+        waiting = [pair for pair in enumerate(every) if pair[1].id not in scores]
 
         def keep(index: int, score: Score, started: str) -> None:
-            arch = waiting[index]
+            number, arch = waiting[index]
             record = evaluation_record(
                 arch,
                 limits.assess(arch),
-                number=index,
+                number=number,
                 kind="baseline",
                 score=score,
                 rung=rung,
@@ -241,12 +245,15 @@ class _Search:
                 epochs=experiment.proxy.epochs[rung],
                 seed=derive_seed(experiment.search.seed, arch.id, 0),
             )
-            for arch in waiting
+            for _, arch in waiting
         ]
         perform_all(tasks, executor, self._stop, keep)
-        return [
-            max(group, key=lambda arch: scores.get(arch.id, 0.0)) for group in versions if group
+        preferred = [
+            (baseline, max(group, key=lambda arch: scores.get(arch.id, 0.0)))
+            for baseline, group in zip(self._prepared.baselines, versions, strict=True)
+            if group
         ]
+        return [(arch, *baseline.narrower_than(arch)) for baseline, arch in preferred]
 
     def _confirm(
         self,
@@ -254,7 +261,7 @@ class _Search:
         limits: Limits,
         executor: Executor,
         tables: dict[str, LatencyTable],
-        baselines: Sequence[Architecture],
+        baselines: Sequence[Sequence[Architecture]],
     ) -> None:
         verdict_path = self._directory / "verdict.json"
         comparison = Comparison(
@@ -288,6 +295,11 @@ class _Search:
             each.name for each in self._prepared.baselines if not each.within(limits)
         ]
         write_atomically(verdict_path, json.dumps(verdict, indent=1) + "\n")
+        if verdict["winner"] is None:
+            raise EvaluationFailuresError(
+                "no candidate was confirmed: every one of their trainings failed. The reasons are "
+                f"in {self._directory / 'records.csv'}."
+            )
 
     def _tables(self) -> dict[str, LatencyTable]:
         return {

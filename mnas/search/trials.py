@@ -188,7 +188,7 @@ class TrialLoop:
         self._executor.submit(ticket, task)
 
     def _collect(self) -> None:
-        for ticket, score in self._executor.collect(timeout=1.0):
+        for ticket, score in self._executor.collect(timeout=0.2):
             candidate, started = self._in_flight.pop(ticket)
             self._finish(candidate, score, started)
             self._show()
@@ -314,9 +314,9 @@ class TrialLoop:
         )
 
     def _show(self) -> None:
-        best = "" if self._best is None else f", best {self._best:.1%}"
+        best = "" if self._best is None else f", best {100 * self._best:.1f} %"
         ruled_out = f", {self._infeasible} ruled out by the table" if self._infeasible else ""
-        running = f"{len(self._in_flight)} training" if self._in_flight else "none training"
+        running = f"{len(self._in_flight)} in training"
         self._observer(
             Step(
                 phase="search",

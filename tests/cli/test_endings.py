@@ -102,17 +102,19 @@ def test_a_failed_check_of_an_export_ends_with_5(mnas, monkeypatch, tmp_path):
 
 
 def test_a_search_without_a_winner_does_not_end_with_0(
-    mnas, monkeypatch, experiment_file, tmp_path
+    mnas, tmp_path, experiment_file, monkeypatch
 ):
-    from mnas.results import Run
+    from mnas.search.trials import EvaluationFailuresError
 
-    run = Run(experiment={}, environment={}, evaluations=(), documents={}, verdict={"winner": None})
-    monkeypatch.setattr("mnas.search.searching.run_search", lambda *_, **__: run)
+    def fail(*_, **__):
+        raise EvaluationFailuresError("no candidate was confirmed")
+
+    monkeypatch.setattr("mnas.search.searching.run_search", fail)
 
     ended = mnas("search", experiment_file, "--out", tmp_path / "run")
 
     assert ended.code == 4
-    assert "no candidate was confirmed" in ended.err
+    assert "error: no candidate was confirmed" in ended.err
 
 
 @pytest.mark.parametrize("command", [["-m", "mnas"], ["-c", "from mnas.cli import main; main()"]])

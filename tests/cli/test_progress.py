@@ -33,13 +33,21 @@ def test_lines_have_no_control_characters():
     assert all(line.isprintable() for line in lines)
 
 
-def test_on_a_terminal_a_finished_phase_is_full_and_names_are_shown_as_they_are():
+def test_on_a_terminal_a_phase_that_ended_early_is_not_shown_as_done():
     file = io.StringIO()
     with BarReporter(file) as shown:
-        shown.step("table", 3, 5, "measuring")
-        shown.step("search", 1, 4, "network [bold]x[/bold]")
+        shown.step("search", 3, 5, "trial")
+        shown.step("report", 0, 0, "writing")
+
+    assert "3/5" in file.getvalue()
+    assert "5/5" not in file.getvalue()
+
+
+def test_on_a_terminal_names_from_files_are_no_markup():
+    file = io.StringIO()
+    with BarReporter(file) as shown:
+        shown.step("search", 1, 4, "[bold]x[/bold]")
         shown.say("Ctrl-C again stops at once")
 
-    assert "5/5" in file.getvalue()
     assert "[bold]x[/bold]" in file.getvalue()
     assert "Ctrl-C again stops at once" in file.getvalue()

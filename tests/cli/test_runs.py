@@ -6,8 +6,8 @@ import random
 import pytest
 
 from mnas.cli.run_log import logged_to
-from mnas.cli.run_status import driver_of, status_of
-from mnas.search import Step, optimize
+from mnas.cli.run_status import status_of
+from mnas.search import Step, driver_of, optimize
 from mnas.search.holding import hold_run
 
 

@@ -22,9 +22,21 @@ rounding: {divisor: 8, keep: 0.9}
 norm: {eps: 1e-5, momentum: 0.1}
 stem: {kernel: 3, stride: 2, out_channels: 8, activation: relu}
 stages:
-  - {op: inverted_residual, depth: [1, 2, 3], kernel: {each: [3, 5]}, expansion: {each: [2, 3]}, out_channels: 16,
-     stride: 2, activation: [relu, hard_swish], se: [null, {ratio: 0.25, activation: relu, gate: hard_sigmoid}]}
-  - {op: inverted_residual, depth: 1, kernel: 3, expansion: [2, 4], out_channels: 24, stride: 2, activation: relu}
+  - op: inverted_residual
+    depth: [1, 2, 3]
+    kernel: {each: [3, 5]}
+    expansion: {each: [2, 3]}
+    out_channels: 16
+    stride: 2
+    activation: [relu, hard_swish]
+    se: [null, {ratio: 0.25, activation: relu, gate: hard_sigmoid}]
+  - op: inverted_residual
+    depth: 1
+    kernel: 3
+    expansion: [2, 4]
+    out_channels: 24
+    stride: 2
+    activation: relu
 head:
   - {op: pool}
 """

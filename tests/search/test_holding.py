@@ -8,7 +8,6 @@ import pytest
 
 from mnas.search.holding import RunHeldError, end_leftovers, hold_run, note_processes
 
-
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -43,18 +42,18 @@ def test_run_of_a_killed_driver_can_be_held_again(tmp_path, holder):
 
 
 def test_leftover_process_is_ended_and_one_with_a_used_again_pid_is_not(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
-        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as innocent:
-            noted = [
-                {"pid": left.pid, "started": psutil.Process(left.pid).create_time()},
-                {"pid": innocent.pid, "started": 12.0},
-            ]
-            (tmp_path / "processes.json").write_text(json.dumps(noted))
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleep) as left, subprocess.Popen(sleep) as innocent:
+        noted = [
+            {"pid": left.pid, "started": psutil.Process(left.pid).create_time()},
+            {"pid": innocent.pid, "started": 12.0},
+        ]
+        (tmp_path / "processes.json").write_text(json.dumps(noted))
 
-            assert end_leftovers(tmp_path) == 1
-            assert not psutil.pid_exists(left.pid) or left.poll() is not None
-            assert innocent.poll() is None
-            innocent.kill()
+        assert end_leftovers(tmp_path) == 1
+        assert left.poll() is not None
+        assert innocent.poll() is None
+        innocent.kill()
 
 
 def test_started_processes_are_noted_with_their_start_time(tmp_path):

@@ -19,7 +19,7 @@ def test_violation_says_by_which_share_a_limit_is_exceeded(space):
     assert found.violations["latency.cpu"] == pytest.approx(1.0)
     assert found.violations["params"] == pytest.approx(-0.5)
     assert not found.is_feasible
-    assert found.reason == "over the limit: latency.cpu +100.0%"
+    assert found.reason == "over the limit: latency.cpu +100.0 %"
 
 
 def test_network_exactly_at_its_limits_is_feasible(space):

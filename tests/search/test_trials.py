@@ -115,7 +115,7 @@ def test_failures_in_a_row_end_the_search_with_the_first_reason(make_loop):
     with RecordStore(":memory:") as store:
         loop = make_loop(store, executor=FormulaExecutor(fails=lambda arch: True))
 
-        with pytest.raises(EvaluationFailuresError, match="5 trainings in a row .* made to fail"):
+        with pytest.raises(EvaluationFailuresError, match=r"5 trainings in a row .* made to fail"):
             loop.run()
 
         assert len(store.all()) == 5

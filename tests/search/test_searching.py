@@ -1,0 +1,239 @@
+"""Whole searches with a formula in place of training: every phase, every ending."""
+
+import json
+
+import pytest
+from formulas import FormulaExecutor
+
+from mnas.arch import UnknownNameError
+from mnas.latency import LatencyTable, TableMismatchError, TableRow, Target, reachable_blocks
+from mnas.search import BudgetError, InvalidExperimentError, run_search
+from mnas.search.holding import RunHeldError, hold_run
+from mnas.search.trials import EvaluationFailuresError
+from mnas.training import save_weights
+
+EXPERIMENT = """\
+schema: mnas.experiment/1
+name: formula
+space: tiny.yaml
+data: {source: digits}
+proxy: {epochs: [1, 3]}
+targets: [{name: this-cpu, table: table.csv, budget_ms: 50}]
+objectives: [accuracy, latency]
+search: {trials: 6}
+baselines: [mobilenet_v3_small]
+confirm: {top: 2, seeds: 2, epochs: 3}
+"""
+
+
+class WeightsExecutor(FormulaExecutor):
+    """A formula that also leaves weights behind, untrained ones, where they are asked for."""
+
+    def _score(self, task):
+        if task.weights_to is not None:
+            from mnas.nets import build
+
+            save_weights(build(task.architecture), task.weights_to)
+        return super()._score(task)
+
+
+@pytest.fixture
+def experiment(space, tmp_path):
+    """An experiment over the tiny space, with a table in which every block takes 0.1 ms."""
+    blocks = reachable_blocks(space)
+    rows = tuple(
+        TableRow(block=key, ms=0.1, wall_ms=0.1, spread=0.0, runs=10, status="measured")
+        for key in blocks
+    )
+    table = LatencyTable(target=Target(), device="made for tests", runtime_version="0", rows=rows)
+    table.save(tmp_path / "table.csv")
+    path = tmp_path / "formula.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def searched(experiment, *overrides, executor=None, out=None):
+    executor = executor or WeightsExecutor()
+    return run_search(
+        experiment,
+        overrides,
+        out=out or experiment.parent / "run",
+        make_executor=lambda bench, experiment, directory: executor,
+    )
+
+
+def test_winner_is_a_candidate_and_is_compared_with_a_published_network(experiment):
+    run = searched(experiment)
+
+    verdict = run.verdict
+    assert verdict["winner"]["kind"] == "confirm"
+    assert verdict["baseline"]["name"].startswith("mobilenet_v3_small")
+    assert verdict["winner"]["test_images"] == verdict["baseline"]["test_images"] == 360
+    assert len(verdict["winner"]["val_accuracies"]) == 2
+    assert verdict["gain"]["low"] <= verdict["gain"]["value"] <= verdict["gain"]["high"]
+    assert run.best().id == verdict["winner"]["id"]
+
+
+def test_run_directory_holds_every_file_of_the_contract(experiment):
+    directory = searched(experiment).directory
+
+    names = {path.name for path in directory.iterdir()}
+    assert {
+        "experiment.yaml",
+        "environment.json",
+        "records.db",
+        "records.csv",
+        "front.csv",
+        "report.html",
+        "networks",
+        "checkpoints",
+    } <= names
+    assert not any(path.suffix == ".tmp" for path in directory.rglob("*"))
+
+
+def test_confirmation_uses_seeds_that_the_proxy_never_used(experiment):
+    records = searched(experiment).records()
+
+    proxy = records[records["rung"].notna()]
+    confirmed = records[records["rung"].isna() & (records["state"] == "complete")]
+    for name, rows in confirmed.groupby("id"):
+        assert not set(rows["seed"]) & set(proxy[proxy["id"] == name]["seed"])
+        assert rows["seed"].nunique() == 2
+
+
+def test_candidates_that_measure_over_the_budget_are_dropped_and_named(experiment, monkeypatch):
+    slow = {}
+
+    def measured(self, networks):
+        slow.update({arch.id: 60.0 if index == 0 else 1.0 for index, arch in enumerate(networks)})
+        return slow
+
+    monkeypatch.setattr("mnas.search.confirming.Comparison._measured", measured)
+
+    verdict = searched(experiment).verdict
+
+    first = next(iter(slow))
+    assert [each["id"] for each in verdict["dropped"]] == [first]
+    assert first not in {each["id"] for each in verdict["confirmed"]}
+    assert len([each for each in verdict["confirmed"] if each["kind"] == "confirm"]) == 2
+
+
+def test_nothing_within_the_budget_when_measured_ends_with_exit_code_3(experiment, monkeypatch):
+    monkeypatch.setattr(
+        "mnas.search.confirming.Comparison._measured",
+        lambda self, networks: {arch.id: 60.0 for arch in networks},
+    )
+
+    with pytest.raises(BudgetError, match="no candidate measured within 50.0 ms") as caught:
+        searched(experiment)
+
+    assert caught.value.exit_code == 3
+    assert (experiment.parent / "run" / "records.csv").is_file()
+
+
+def test_budget_that_no_network_can_meet_names_the_fastest_and_its_latency(experiment):
+    with pytest.raises(
+        BudgetError, match=r"no network of tiny meets 0.1 ms .* 0\.\d+ ms"
+    ) as caught:
+        searched(experiment, "targets.0.budget_ms=0.1")
+
+    assert caught.value.exit_code == 3
+
+
+def test_failing_confirmations_end_with_exit_code_4_and_leave_a_report(experiment):
+    class Failing(WeightsExecutor):
+        def _score(self, task):
+            self._fails = lambda arch: task.stage == "confirm"
+            return super()._score(task)
+
+    with pytest.raises(EvaluationFailuresError, match="no candidate was confirmed"):
+        searched(experiment, executor=Failing())
+
+    assert (experiment.parent / "run" / "report.html").is_file()
+
+
+def test_killed_in_any_phase_and_resumed_gives_the_records_of_an_undisturbed_run(
+    experiment, tmp_path
+):
+    def rows(run):
+        return run.records().drop(columns=["seconds", "started", "measured_ms.this-cpu"])
+
+    undisturbed = rows(searched(experiment, out=tmp_path / "undisturbed"))
+    performed = []
+    for dies_after in (2, 4, 3, 1, 2, None):
+        executor = WeightsExecutor(dies_after=dies_after)
+        try:
+            run = searched(experiment, executor=executor, out=tmp_path / "killed")
+        except KeyboardInterrupt:
+            pass
+        performed += executor.performed
+
+    assert len(performed) == len(set(performed))
+    assert rows(run).equals(undisturbed)
+
+
+def test_different_experiment_in_the_same_folder_is_refused_with_the_keys(experiment):
+    searched(experiment)
+
+    with pytest.raises(InvalidExperimentError, match=r"these keys differ: confirm.seeds, proxy"):
+        searched(experiment, "confirm.seeds=3", "proxy.learning_rate=0.01")
+
+
+def test_run_that_another_driver_holds_is_refused(experiment):
+    directory = experiment.parent / "run"
+    directory.mkdir()
+    with hold_run(directory), pytest.raises(RunHeldError, match="is being driven by process"):
+        searched(experiment)
+
+
+def test_table_of_another_runtime_is_refused_with_both_sides(experiment):
+    with pytest.raises(TableMismatchError, match=r"onnxruntime.*torch"):
+        searched(experiment, "targets.0.runtime=torch")
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "said"),
+    [
+        ("search.sampler=tpee", UnknownNameError, r"unknown sampler 'tpee' .*did you mean 'tpe'"),
+        ("baselines=[mobilenet_v9]", UnknownNameError, "mobilenet_v9"),
+        ("space=nowhere", ValueError, "nowhere"),
+        ("data={source: idx, path: /nonexistent}", ValueError, "/nonexistent"),
+        ("data={source: digitz}", ValueError, "digitz"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_is_written(experiment, override, error, said):
+    with pytest.raises(error, match=said):
+        searched(experiment, override)
+
+    assert not (experiment.parent / "run").exists()
+
+
+def test_table_that_changes_under_a_run_does_not_reach_it(experiment):
+    first = searched(experiment)
+    (experiment.parent / "table.csv").write_text("gone")
+
+    again = searched(experiment, "search.trials=8")
+
+    assert first.environment["hashes"]["tables"] == again.environment["hashes"]["tables"]
+
+
+def test_workers_never_get_test_images(experiment):
+    given = []
+
+    def make(bench, experiment, directory):
+        given.append(bench.data)
+        return WeightsExecutor()
+
+    run_search(experiment, out=experiment.parent / "run", make_executor=make)
+
+    assert given[0].test is None
+
+
+def test_environment_says_with_what_and_where_it_was_done(experiment):
+    directory = searched(experiment).directory
+
+    environment = json.loads((directory / "environment.json").read_text())
+    assert environment["versions"]["optuna"]
+    assert environment["hashes"]["data"]
+    assert environment["command"].startswith("mnas search ")
+    assert set(environment["seconds"]) >= {"search", "confirm"}
