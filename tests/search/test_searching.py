@@ -1,5 +1,6 @@
 """Whole searches with a formula in place of training: every phase, every ending."""
 
+import contextlib
 import json
 
 import pytest
@@ -124,7 +125,7 @@ def test_nothing_within_the_budget_when_measured_ends_with_exit_code_3(experimen
         lambda self, networks: {arch.id: 60.0 for arch in networks},
     )
 
-    with pytest.raises(BudgetError, match="no candidate measured within 50.0 ms") as caught:
+    with pytest.raises(BudgetError, match=r"no candidate measured within 50\.0 ms") as caught:
         searched(experiment)
 
     assert caught.value.exit_code == 3
@@ -162,10 +163,8 @@ def test_killed_in_any_phase_and_resumed_gives_the_records_of_an_undisturbed_run
     performed = []
     for dies_after in (2, 4, 3, 1, 2, None):
         executor = WeightsExecutor(dies_after=dies_after)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             run = searched(experiment, executor=executor, out=tmp_path / "killed")
-        except KeyboardInterrupt:
-            pass
         performed += executor.performed
 
     assert len(performed) == len(set(performed))
