@@ -25,7 +25,7 @@ from mnas.arch.files import UnwritableFileError, atomic_path, shipped_folder, wr
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.keys import planned_from_key
 from mnas.arch.layers import Activation, Gate, Layer, Padding
-from mnas.arch.machine import machine_lock
+from mnas.arch.machine import MachineLockError, machine_lock
 from mnas.arch.planning import (
     Plan,
     PlannedBlock,
@@ -59,6 +59,7 @@ __all__ = [
     "InvalidFileError",
     "InvertedResidual",
     "Layer",
+    "MachineLockError",
     "MnasError",
     "Padding",
     "Plan",

@@ -1,14 +1,17 @@
 """Architecture: one network with every number explicit, the currency between all rooms."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Literal, Self
 
-from mnas.arch.blocks import Block, Stem, one_of
+from mnas.arch.blocks import BLOCKS, Block, Problems, Stem, one_of
 from mnas.arch.canonical import canonical_json, to_fields
 from mnas.arch.errors import Fault, InvalidArchitectureError
+from mnas.arch.field_types import has_declared_types, type_problems, wrong_type
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.layers import PADDINGS, Padding, halved
 
@@ -44,8 +47,11 @@ class Architecture:
     After the head come dropout and a linear classifier with bias to `num_classes`. Equality,
     hash and `id` say whether two networks are the same; `id` alone leaves the name out.
 
+    Every field has exactly the type that it declares: numbers of channels are `int`, neither
+    `bool` nor `float` nor numpy's integers. Constants of `norm` and `dropout` become `float`.
+
     Attributes:
-        name: For people; not part of `id`.
+        name: For people; not part of `id`, and not empty.
         padding: `symmetric` is (kernel - 1) // 2 on each side, `same` is TensorFlow's.
         dropout: Rate before the classifier, in [0, 1).
 
@@ -67,9 +73,10 @@ class Architecture:
 
     def __post_init__(self) -> None:
         _as_floats(self, "dropout")
-        object.__setattr__(self, "blocks", tuple(self.blocks))
-        object.__setattr__(self, "head", tuple(self.head))
-        faults = list(_faults(self))
+        for name in ("blocks", "head"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        faults = list(_type_faults(self)) or list(_faults(self))
         if faults:
             raise InvalidArchitectureError(
                 f"the architecture {self.name!r} cannot be built:", faults
@@ -96,18 +103,60 @@ class Architecture:
     @property
     def id(self) -> str:
         """First 12 hex digits of the sha256 of the canonical document without `name`."""
-        fields = to_fields(self)
-        del fields["name"]
-        return hashlib.sha256(canonical_json(fields).encode()).hexdigest()[:12]
+        document = to_fields(self)
+        del document["name"]
+        return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:12]
 
 
 def _as_floats(value: Architecture | BatchNorm, *names: str) -> None:
     """Make 0, 0.0 and -0.0 one number, so that equal values have one id."""
     for name in names:
-        object.__setattr__(value, name, float(getattr(value, name)) + 0.0)
+        number = getattr(value, name)
+        if isinstance(number, Real) and not isinstance(number, bool):
+            object.__setattr__(value, name, float(number) + 0.0)
+
+
+_INPUT, _STEM, _HEADS = (Input,), (Stem,), (HeadConv, HeadPool, HeadLinear)
+_BLOCKS = tuple(BLOCKS.values())
+
+
+def _type_faults(arch: Architecture) -> Iterator[Fault]:
+    """What has another type than it declares; only without such faults can values be compared."""
+    for name, found, kind in (("name", arch.name, str), ("num_classes", arch.num_classes, int)):
+        if type(found) is not kind:
+            yield Fault(name, wrong_type(found, kind))
+    if type(arch.dropout) is not float:
+        yield Fault("dropout", f"must be a number; got {arch.dropout!r}")
+    if type(arch.norm) is BatchNorm:
+        for name in ("eps", "momentum"):
+            if type(found := getattr(arch.norm, name)) is not float:
+                yield Fault(f"norm.{name}", f"must be a number; got {found!r}")
+    else:
+        yield Fault("norm", wrong_type(arch.norm, BatchNorm))
+    yield from _piece_type_faults("input", arch.input, _INPUT)
+    yield from _piece_type_faults("stem", arch.stem, _STEM)
+    for name, pieces, kinds in (("blocks", arch.blocks, _BLOCKS), ("head", arch.head, _HEADS)):
+        if not isinstance(pieces, tuple):
+            yield Fault(name, f"must be a tuple or a list; got {pieces!r}")
+            continue
+        for index, piece in enumerate(pieces):
+            if type(piece) not in kinds or not has_declared_types(piece):
+                yield from _piece_type_faults(f"{name}.{index}", piece, kinds)
+
+
+def _piece_type_faults(place: str, piece: object, kinds: tuple[type, ...]) -> Iterator[Fault]:
+    if type(piece) not in kinds:
+        yield Fault(place, wrong_type(piece, *kinds))
+        return
+    for name, problem in type_problems(piece):
+        yield Fault(f"{place}.{name}", problem)
 
 
 def _faults(arch: Architecture) -> Iterator[Fault]:
+    if arch.schema != "mnas.architecture/1":
+        yield Fault("schema", f"must be 'mnas.architecture/1'; got {arch.schema!r}")
+    if not arch.name.strip():
+        yield Fault("name", f"must not be empty; got {arch.name!r}")
     for place, value in (
         ("input.channels", arch.input.channels),
         ("input.resolution", arch.input.resolution),
@@ -124,22 +173,39 @@ def _faults(arch: Architecture) -> Iterator[Fault]:
     if not 0 < arch.norm.momentum <= 1:
         yield Fault("norm.momentum", f"must be above 0 and at most 1; got {arch.norm.momentum}")
     channels, size = arch.input.channels, max(arch.input.resolution, 1)
-    for place, piece in [("stem", arch.stem)] + [
-        (f"blocks.{index}", block) for index, block in enumerate(arch.blocks)
-    ]:
-        for name, problem in piece.problems(channels, size):
-            yield Fault(f"{place}.{name}", problem)
+    for index, piece in enumerate((arch.stem, *arch.blocks)):
+        for name, problem in _piece_problems(piece, channels, size):
+            yield Fault(f"blocks.{index - 1}.{name}" if index else f"stem.{name}", problem)
         channels, size = piece.out_channels, halved(size, max(piece.stride, 1))
     yield from _head_faults(arch.head)
 
 
-def _head_faults(head: tuple[HeadItem, ...]) -> Iterator[Fault]:
+# A search meets the same blocks again and again, and most of a construction would be spent here.
+@functools.lru_cache(maxsize=100_000)
+def _piece_problems(piece: Stem | Block, channels: int, size: int) -> tuple[tuple[str, str], ...]:
+    """What is wrong with a stem or block where (channels, size, size) comes in."""
+    op = () if isinstance(piece, Stem) else _op_problems(piece)
+    return (*op, *piece.problems(channels, size))
+
+
+def _op_problems(piece: Block | HeadItem) -> Problems:
+    own = next(field.default for field in fields(piece) if field.name == "op")
+    if piece.op != own:
+        yield "op", f"must be {own!r} in a {type(piece).__name__}; got {piece.op!r}"
+
+
+@functools.lru_cache(maxsize=10_000)
+def _head_faults(head: tuple[HeadItem, ...]) -> tuple[Fault, ...]:
+    return tuple(_faults_of_head(head))
+
+
+def _faults_of_head(head: tuple[HeadItem, ...]) -> Iterator[Fault]:
     pools = [index for index, item in enumerate(head) if isinstance(item, HeadPool)]
     if len(pools) != 1:
         yield Fault("head", f"needs exactly one item with op 'pool'; got {len(pools)}")
     linear_seen = False
     for index, item in enumerate(head):
-        for name, problem in item.problems():
+        for name, problem in (*_op_problems(item), *item.problems()):
             yield Fault(f"head.{index}.{name}", problem)
         match item:
             case HeadConv() if linear_seen:

@@ -82,5 +82,11 @@ class UnknownNameError(MnasError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` (did you mean 'kernel'?)` when a known name is near, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    folded = {_folded(one): one for one in known}
+    near = difflib.get_close_matches(_folded(name), list(folded), n=1, cutoff=0.6)
+    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
+
+
+def _folded(name: str) -> str:
+    """Capitals and dashes are how people write a name, not what it is."""
+    return name.lower().replace("-", "_")

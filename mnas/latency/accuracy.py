@@ -54,7 +54,9 @@ def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verific
     macs = np.array([float(network.macs) for network in networks])
     sizes = np.array([network.resolution for network in networks])[~fitted]
     corrected = _corrected(raw, measured, fitted)
-    from_macs = _corrected(macs, measured, fitted)
+    # In milliseconds first: what a correction may come down to is a part of the time.
+    per_mac = measured[fitted].sum() / macs[fitted].sum()
+    from_macs = _corrected(per_mac * macs, measured, fitted)
     test = measured[~fitted]
     errors = np.abs(corrected - test) / test
     macs_errors = np.abs(from_macs - test) / test
@@ -84,30 +86,36 @@ def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verific
 
 def _corrected(cost: Numbers, measured: Numbers, fitted: NDArray[np.bool_]) -> Numbers:
     calibration = fit_calibration(cost[fitted], measured[fitted])
-    lowest = 0.1 * float(measured.min())  # MACs may be corrected below zero
-    return np.maximum(calibration.scale * cost[~fitted] + calibration.offset_ms, lowest)
+    return np.array([calibration.apply(float(each)) for each in cost[~fitted]])
 
 
 def _verdict(
     mape: Interval, macs_mape: Interval, lost_to_macs: Interval, noise_floor: float, tested: int
 ) -> tuple[Verdict, str]:
-    error = f"error {mape.value:.1%} ({mape.low:.1%} to {mape.high:.1%}) on {tested} networks"
-    against = f"MACs reach {macs_mape.value:.1%}"
-    floor = f"noise floor {noise_floor:.1%}"
+    error = (
+        f"mean error {_percent(mape.value)} ({_percent(mape.low)} to {_percent(mape.high)}) "
+        f"on {tested} networks"
+    )
+    against = f"MACs reach {_percent(macs_mape.value)}"
+    floor, most = f"noise floor {_percent(noise_floor)}", _percent(_MOST_MAPE)
     if noise_floor > _MOST_FLOOR:
         return "inconclusive", (
-            f"the machine is too noisy to tell: {floor} is above {_MOST_FLOOR:.0%}; {error}. "
+            f"the machine is too noisy to tell: {floor} is above {_percent(_MOST_FLOOR)}; {error}. "
             "Verify again on a quiet machine."
         )
     if mape.low > _MOST_MAPE:
-        return "not trusted", f"{error} is above {_MOST_MAPE:.0%}; {against}; {floor}."
+        return "not trusted", f"{error} is above {most}; {against}; {floor}."
     if lost_to_macs.low > 0:
         return "not trusted", f"{error}: worse than counting, {against}; {floor}."
     if tested < _FEWEST_TESTED:
         return "inconclusive", f"{error}: too few to judge, at least {_FEWEST_TESTED} are needed."
     if mape.high > _MOST_MAPE:
-        return "inconclusive", f"{error} may be above {_MOST_MAPE:.0%}; {against}; {floor}."
+        return "inconclusive", f"{error} may be above {most}; {against}; {floor}."
     return "trusted", f"{error}; {against}; {floor}."
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
 
 
 def _mean(samples: Numbers) -> Numbers:

@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mnas.arch import MnasError, machine_lock
+from mnas.arch import MnasError
 from mnas.latency.ort import prepare_file
-from mnas.latency.rounds import WAITING, Progress, Stopwatch, no_progress, time_interleaved
+from mnas.latency.rounds import Progress, Stopwatch, no_progress, time_interleaved
 from mnas.latency.runtime import Run, runtime_for
 from mnas.latency.target import Target, Timing
 from mnas.latency.timing import Clock, Settings, combine
@@ -47,13 +47,14 @@ def time_networks(
             f"ONNX files are timed with onnxruntime; the target {target.name} asks for "
             f"{target.runtime}. `time_architectures` times networks in any runtime."
         )
-    runtime_for(target)
-    stopwatch = Stopwatch(target=target, settings=settings or Settings(), clock=clock or Clock())
-    things = {name: _preparing(Path(path), target) for name, path in files.items()}
-    with machine_lock(alone=True, waiting=lambda: progress(0, rounds * len(things), WAITING)):
-        times = time_interleaved(
-            things, stopwatch, rounds=rounds, rng=random.Random(seed), progress=progress
-        )
+    times = time_interleaved(
+        {name: _preparing(Path(path), target) for name, path in files.items()},
+        Stopwatch(target=target, settings=settings or Settings(), clock=clock or Clock()),
+        runtime_for(target),
+        rounds=rounds,
+        rng=random.Random(seed),
+        progress=progress,
+    )
     return {name: combine(passes) for name, passes in times.items()}
 
 

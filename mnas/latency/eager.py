@@ -1,6 +1,7 @@
 """PyTorch as it is written: eager, channels_last, without gradients."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -19,8 +20,16 @@ class EagerTorch:
     version: str = torch.__version__
     dtypes: tuple[str, ...] = ("fp32",)
 
-    def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
+    @contextlib.contextmanager
+    def hold(self, target: Target) -> Iterator[None]:
+        before = torch.get_num_threads()
         torch.set_num_threads(target.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
         modules = [build_block(block, _NORM) for block in blocks]
         module = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
         # torch's stubs leave memory_format out of Module.to.

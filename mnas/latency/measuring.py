@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from mnas.arch import Architecture, PlannedBlock, machine_lock
 from mnas.latency.device import describe_device
 from mnas.latency.errors import MeasuringError
@@ -18,13 +16,13 @@ from mnas.latency.reachable import MeasurableSpace, choose_blocks, macs_of, reac
 from mnas.latency.rounds import WAITING, Progress, Stopwatch, no_progress
 from mnas.latency.runtime import Runtime, runtime_for
 from mnas.latency.table import LatencyTable, TableRow
-from mnas.latency.target import Target
-from mnas.latency.timing import Clock, PassTime, Settings, combine
+from mnas.latency.target import Target, Timing
+from mnas.latency.timing import NOTHING, Clock, PassTime, Settings, combine, typical
 
 _LOG = logging.getLogger(__name__)
-_EMPTY, _REFERENCE = "empty", "reference"
+_EMPTY = "empty"
 _BLOCKS_BETWEEN_CHECKS = 20
-_LEAST_MS = 1e-6  # one nanosecond: a block that takes no longer than an empty call
+_MOST_FAILURES = 2  # one may be bad luck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +36,32 @@ class _Measurement:
     partial: PartialTable
     rng: random.Random
     progress: Progress
+
+    @property
+    def reference_key(self) -> str:
+        """Another set of blocks has another reference: their times are not to be mixed."""
+        return f"reference {self.reference.key}"
+
+    def empty(self) -> PassTime:
+        passes = self.partial.passes.get(_EMPTY)
+        return typical(passes) if passes else NOTHING
+
+    def least_ms(self, empty: PassTime) -> float:
+        """What still can be told from an empty call."""
+        settings = self.stopwatch.settings
+        return max(settings.agreement * empty.ms, settings.resolution_ms)
+
+    def timing_of(self, key: str, empty: PassTime) -> Timing:
+        """What a block adds to an empty call; it has at least one pass."""
+        passes = self.partial.passes[key]
+        return combine(passes, empty=empty, least_ms=self.least_ms(empty))
+
+    def is_settled(self, key: str, empty: PassTime) -> bool:
+        """Whether a block has enough passes, which agree and differ from an empty call."""
+        if len(self.partial.passes.get(key, ())) < self.stopwatch.settings.passes:
+            return False
+        timing = self.timing_of(key, empty)
+        return timing.ms > self.least_ms(empty) and self.stopwatch.is_steady(timing)
 
 
 def measure_table(
@@ -57,9 +81,9 @@ def measure_table(
 
     Each block runs alone, in two or more passes of different random order. The call of an empty
     model is timed throughout and subtracted. A block whose passes differ, or that was disturbed,
-    is timed again, and flagged `noisy` if that does not help; one that fails becomes a row that
-    says why. Holds the machine alone meanwhile. Passes are kept in `OUT.partial`: a measurement
-    that was ended goes on from there.
+    is timed again, and flagged `noisy` if that does not help; one that fails every time becomes a
+    row that says why. Holds the machine alone meanwhile. Passes are kept in `OUT.partial`: a
+    measurement that was ended goes on from there, and tries again what failed.
 
     Args:
         space: The search space.
@@ -79,7 +103,8 @@ def measure_table(
     Raises:
         UnknownNameError: The target's runtime or dtype is not known.
         TableMismatchError: `OUT.partial` belongs to another target, device or runtime version.
-        MeasuringError: Every block failed; tells the first reason.
+        MeasuringError: Every block failed; tells the first reason. Or another process is measuring
+            the same table.
     """
     settings = settings or Settings()
     runtime = runtime or runtime_for(target)
@@ -92,8 +117,9 @@ def measure_table(
         "settings": asdict(settings),
     }
     with (
-        PartialTable(Path(f"{os.fspath(out)}.partial"), header) as partial,
         machine_lock(alone=True, waiting=lambda: progress(0, len(blocks), WAITING)),
+        runtime.hold(target),
+        PartialTable(Path(f"{os.fspath(out)}.partial"), header) as partial,
     ):
         measurement = _Measurement(
             blocks=blocks,
@@ -119,32 +145,28 @@ def measure_table(
 
 def _run(measurement: _Measurement) -> None:
     """Passes over all blocks, then further ones over those that are not steady."""
-    settings = measurement.stopwatch.settings
-    for number in range(1, settings.most_passes + 1):
+    for number in range(1, measurement.stopwatch.settings.most_passes + 1):
+        empty = measurement.empty()
         unfinished = [
-            key
-            for key in measurement.blocks
-            if key not in measurement.partial.failures and _needs_pass(measurement, key, number)
+            key for key in measurement.blocks if _needs_pass(measurement, key, number, empty)
         ]
         if unfinished:
             measurement.rng.shuffle(unfinished)
             _pass(measurement, unfinished, number)
 
 
-def _needs_pass(measurement: _Measurement, key: str, number: int) -> bool:
-    passes = measurement.partial.passes.get(key, ())
-    if len(passes) >= number:
-        return False
-    if number <= measurement.stopwatch.settings.passes:
-        return True
-    return not measurement.stopwatch.is_steady(combine(passes))
+def _needs_pass(measurement: _Measurement, key: str, number: int, empty: PassTime) -> bool:
+    partial = measurement.partial
+    has_pass = len(partial.passes.get(key, ())) >= number
+    has_failed = len(partial.failures.get(key, ())) >= _MOST_FAILURES
+    return not (has_pass or has_failed or measurement.is_settled(key, empty))
 
 
 def _pass(measurement: _Measurement, keys: Sequence[str], number: int) -> None:
     for index, key in enumerate(keys):
         if index % _BLOCKS_BETWEEN_CHECKS == 0:
             _time(measurement, _EMPTY, ())
-            _time(measurement, _REFERENCE, (measurement.reference,))
+            _time(measurement, measurement.reference_key, (measurement.reference,))
         _time(measurement, key, (measurement.blocks[key],))
         again = " again" if number > measurement.stopwatch.settings.passes else ""
         measurement.progress(index + 1, len(keys), f"pass {number}: blocks timed{again}")
@@ -176,15 +198,15 @@ def _table_of(
     if _EMPTY not in partial.passes:
         raise MeasuringError(
             f"{stopwatch.target.runtime} cannot run even an empty model: "
-            f"{partial.failures.get(_EMPTY)}"
+            f"{partial.failures[_EMPTY][-1]}"
         )
-    if len(partial.failures.keys() & measurement.blocks.keys()) == len(measurement.blocks):
-        first = next(iter(partial.failures.values()))
+    if not partial.passes.keys() & measurement.blocks.keys():
+        first = next(reasons[-1] for key, reasons in partial.failures.items() if key != _EMPTY)
         raise MeasuringError(
             f"all {len(measurement.blocks)} blocks failed in {stopwatch.target.runtime}, "
             f"the first with {first}. Nothing was written."
         )
-    empty = _typical(partial.passes[_EMPTY])
+    empty = measurement.empty()
     return LatencyTable(
         target=stopwatch.target,
         device=device,
@@ -202,34 +224,25 @@ def _table_of(
 
 
 def _rows(measurement: _Measurement, empty: PassTime) -> Iterator[TableRow]:
-    partial, stopwatch = measurement.partial, measurement.stopwatch
+    partial, settings = measurement.partial, measurement.stopwatch.settings
     for key in sorted(measurement.blocks):
-        if key in partial.failures:
+        if key not in partial.passes:
             yield TableRow(
                 block=key, ms=None, wall_ms=None, spread=None, runs=0,
-                status=f"failed: {partial.failures[key]}",
+                status=f"failed: {partial.failures[key][-1]}",
             )  # fmt: skip
             continue
-        passes = partial.passes[key]
-        whole = combine(passes)
+        timing = measurement.timing_of(key, empty)
         yield TableRow(
             block=key,
-            ms=max(whole.ms - empty.ms, _LEAST_MS),
-            wall_ms=max(whole.wall_ms - empty.wall_ms, _LEAST_MS),
-            spread=whole.spread,
-            runs=len(passes) * stopwatch.settings.runs,
-            status="measured" if stopwatch.is_steady(whole) else "noisy",
+            ms=timing.ms,
+            wall_ms=timing.wall_ms,
+            spread=timing.spread,
+            runs=len(partial.passes[key]) * settings.runs,
+            status="measured" if measurement.is_settled(key, empty) else "noisy",
         )
 
 
-def _typical(passes: Sequence[PassTime]) -> PassTime:
-    """The lower quartile of many passes: their fastest two would be lower than any block's."""
-    return PassTime(
-        ms=float(np.quantile([one.ms for one in passes], 0.25)),
-        wall_ms=float(np.quantile([one.wall_ms for one in passes], 0.25)),
-    )
-
-
 def _drift(measurement: _Measurement) -> float | None:
-    times = [time.ms for time in measurement.partial.passes.get(_REFERENCE, ())]
+    times = [time.ms for time in measurement.partial.passes.get(measurement.reference_key, ())]
     return max(times) / min(times) - 1 if times and min(times) > 0 else None

@@ -1,5 +1,6 @@
 """Predicting a block that was not measured from those that were."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,9 @@ from mnas.latency.features import features_of
 _ROWS_TO_BOOST = 40  # below, the physical model alone generalises better
 _FOLDS = 5
 _COVERAGE = 0.9
+_REWEIGHTINGS = 8
+_SHORT = 0.05  # half of this quantile of the times is the least a block is predicted to take
+_LARGEST_LOG = math.log(3)  # the booster refines the physical model, it does not replace it
 
 
 class _Booster(Protocol):
@@ -83,12 +87,17 @@ def _fit(
     from scipy.optimize import nnls  # a second to load, wanted only where a block is missing
 
     unit = np.maximum(rows.max(axis=0), 1.0)
-    # Rows are divided by their time, so that the error is relative and small blocks count too.
-    weights, _ = nnls(rows / unit / times[:, None], np.ones(len(rows)))
+    scaled = rows / unit
+    # Errors are relative, so that small blocks count too. They are so to the larger of time and
+    # prediction: a block stored as far too short then counts as one error, not as a thousand.
+    relative_to = np.ones(len(rows))
+    for _ in range(_REWEIGHTINGS):
+        weights, _ = nnls(scaled / relative_to[:, None], times / relative_to)
+        relative_to = np.maximum(times, scaled @ weights)
     weights = weights / unit
-    least = float(times.min()) / 2
+    least = float(np.quantile(times, _SHORT)) / 2
     physical = np.maximum(rows @ weights, least)
-    log_ratio = np.log(times / physical)
+    log_ratio = np.clip(np.log(times / physical), -_LARGEST_LOG, _LARGEST_LOG)
     booster: _Booster | None = None
     if len(rows) >= _ROWS_TO_BOOST:
         from sklearn.ensemble import GradientBoostingRegressor

@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,12 @@ class OnnxRuntime:
     version: str = onnxruntime.__version__
     dtypes: tuple[str, ...] = ("fp32",)
 
+    def hold(self, target: Target) -> AbstractContextManager[None]:
+        return nullcontext()  # each session has its own threads
+
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
-        model = graph_of(blocks).SerializeToString()
-        return _bound(model, target, input_shape(blocks, target.batch))
+        session = _session(graph_of(blocks).SerializeToString(), target)
+        return _bind(session, INPUT, input_shape(blocks, target.batch))
 
 
 RUNTIME = OnnxRuntime()
@@ -39,12 +43,10 @@ def prepare_file(path: Path, target: Target) -> Run:
         MnasError: ONNX Runtime cannot load the file, or its input is not one image batch.
     """
     try:
-        probe = onnxruntime.InferenceSession(
-            path, session_options(target), providers=["CPUExecutionProvider"]
-        )
-        (entry,) = probe.get_inputs()
+        session = _session(path, target)
+        (entry,) = session.get_inputs()
         shape = (target.batch, *(int(side) for side in entry.shape[1:]))
-        return _bind(probe, entry.name, shape)
+        return _bind(session, entry.name, shape)
     except Exception as error:  # the runtime has no common class for its errors
         raise MnasError(f"ONNX Runtime cannot run {path}: {error}") from error
 
@@ -60,11 +62,10 @@ def session_options(target: Target) -> "onnxruntime.SessionOptions":
     return options
 
 
-def _bound(model: bytes, target: Target, shape: tuple[int, ...]) -> Run:
-    session = onnxruntime.InferenceSession(
+def _session(model: bytes | Path, target: Target) -> "onnxruntime.InferenceSession":
+    return onnxruntime.InferenceSession(
         model, session_options(target), providers=["CPUExecutionProvider"]
     )
-    return _bind(session, INPUT, shape)
 
 
 def _bind(session: "onnxruntime.InferenceSession", input_name: str, shape: tuple[int, ...]) -> Run:

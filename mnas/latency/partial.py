@@ -5,6 +5,7 @@ name the space: a row is as good for another space that holds the same block.
 """
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from mnas.arch import UnwritableFileError
-from mnas.latency.errors import TableMismatchError
+from mnas.latency.errors import MeasuringError, TableMismatchError
 from mnas.latency.timing import PassTime
 
 _COLUMNS = 4  # block, ms, wall_ms, status
@@ -30,24 +31,23 @@ class PartialTable:
 
     Attributes:
         passes: Passes of each block that were read or added.
-        failures: Reason of each block that failed.
+        failures: Reasons for which each block failed, the latest last; the last one of an earlier
+            measurement counts once, so that what failed then is tried again.
 
     Raises:
+        MeasuringError: Another process has the file open.
         TableMismatchError: The file there belongs to another measurement; names both sides.
         UnwritableFileError: The file cannot be written; says why.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
         self.passes: Passes = {}
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, list[str]] = {}
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            kept = self._read(header)
             self._file = path.open("ab")
-            self._file.truncate(kept)
-            if kept == 0:
-                self._append(f"# {json.dumps(header, sort_keys=True)}\n")
+            self._begin(header)
         except OSError as error:
             raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
 
@@ -69,13 +69,34 @@ class PartialTable:
 
     def fail(self, block: str, reason: str) -> None:
         """Keep that a block cannot be run, and why."""
-        self.failures[block] = reason
+        self.failures.setdefault(block, []).append(reason)
         self._append(_line(block, "", "", reason))
 
     def remove(self) -> None:
         """Delete the file: the table is written."""
+        self._path.unlink(missing_ok=True)  # while it is locked: nobody begins another meanwhile
         self._file.close()
-        self._path.unlink(missing_ok=True)
+
+    def _begin(self, header: Mapping[str, object]) -> None:
+        try:
+            self._lock()
+            kept = self._read(header)
+            self._file.truncate(kept)
+            if kept == 0:
+                self._append(f"# {json.dumps(header, sort_keys=True)}\n")
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _lock(self) -> None:
+        """Keep others out until the file is closed, also where no lock of the machine does."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MeasuringError(
+                f"another process is measuring this table: it holds {self._path}. "
+                "Wait for it, or write to another table."
+            ) from None
 
     def _append(self, line: str) -> None:
         try:
@@ -86,8 +107,6 @@ class PartialTable:
 
     def _read(self, header: Mapping[str, object]) -> int:
         """Take over what is there; the number of bytes that are sound."""
-        if not self._path.exists():
-            return 0
         lines = self._path.read_bytes().splitlines(keepends=True)
         if not lines or not lines[0].endswith(b"\n"):
             return 0
@@ -114,7 +133,7 @@ class PartialTable:
             return False
         block, ms, wall_ms, status = cells
         if status != "timed":
-            self.failures[block] = status
+            self.failures[block] = [status]
             return True
         try:
             time = PassTime(ms=float(ms), wall_ms=float(wall_ms))

@@ -1,10 +1,12 @@
 """Timing many things interleaved: every pass visits each once, in another random order."""
 
+import functools
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mnas.latency.runtime import Run
+from mnas.arch import machine_lock
+from mnas.latency.runtime import Run, Runtime
 from mnas.latency.target import Target, Timing
 from mnas.latency.timing import Clock, PassTime, Settings, combine, is_steady, time_pass
 
@@ -40,16 +42,20 @@ class Stopwatch:
 def time_interleaved(
     things: Mapping[str, Callable[[], Run]],
     stopwatch: Stopwatch,
+    runtime: Runtime,
     *,
     rounds: int,
     rng: random.Random,
-    progress: Progress = no_progress,
+    progress: Progress,
 ) -> dict[str, list[PassTime]]:
     """Time things in rounds, so that a change of the machine's speed meets all alike.
+
+    Holds the machine alone meanwhile.
 
     Args:
         things: Makes each ready to run; called anew in every round, so that only one is in memory.
         stopwatch: Times one.
+        runtime: What makes them ready.
         rounds: How often each is visited.
         rng: Order within a round.
         progress: Told (done, total, name) after each.
@@ -57,15 +63,14 @@ def time_interleaved(
     Returns:
         One time for each round, by name.
     """
+    total = rounds * len(things)
     times: dict[str, list[PassTime]] = {name: [] for name in things}
-    done = 0
-    for _ in range(rounds):
-        order = list(things)
-        rng.shuffle(order)
-        for name in order:
+    waiting = functools.partial(progress, 0, total, WAITING)
+    with machine_lock(alone=True, waiting=waiting), runtime.hold(stopwatch.target):
+        order = [name for _ in range(rounds) for name in rng.sample(list(things), len(things))]
+        for done, name in enumerate(order, start=1):
             times[name].append(stopwatch.time(things[name]()))
-            done += 1
-            progress(done, rounds * len(things), name)
+            progress(done, total, name)
     return times
 
 

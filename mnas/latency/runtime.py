@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mnas.arch import PlannedBlock, UnknownNameError
@@ -21,6 +22,14 @@ class Runtime(Protocol):
     @property
     def dtypes(self) -> tuple[str, ...]:
         """Number types it can compute with."""
+        ...
+
+    def hold(self, target: Target) -> AbstractContextManager[None]:
+        """Set for the whole process what the target asks for, and put it back at the end.
+
+        Args:
+            target: What everything prepared and run meanwhile is run with.
+        """
         ...
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:

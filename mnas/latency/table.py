@@ -22,10 +22,11 @@ class TableRow:
         ms: What it adds to an empty call, in milliseconds (thread CPU time with one thread, wall
             time with several); None if it failed.
         wall_ms: The same in wall time.
-        spread: Relative difference of its two fastest passes; None if it failed.
+        spread: How far its slowest pass lies above its fastest, relative to `ms`, where one in
+            four is left out; None if it failed.
         runs: Timed runs that lie behind it.
-        status: `measured`, `noisy` (its passes never agreed, or it was disturbed) or
-            `failed: reason`.
+        status: `measured`, `noisy` (its passes never agreed, it was disturbed, or it cannot be
+            told from an empty call) or `failed: reason`.
     """
 
     block: str
@@ -54,7 +55,8 @@ class LatencyTable:
         measured_at: When measuring ended (ISO 8601, UTC).
         calibration: Correction of the sums, from the verification.
         verification: How far the table can be trusted; None before `verify_table`.
-        edited: Whether the rows are not those that were measured (checksum of the file).
+        edited: Whether the rows are not those that were measured (checksum of the file); stays
+            with the table when it is verified or saved.
         source: Where the table was read from, for messages.
     """
 

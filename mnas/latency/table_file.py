@@ -1,8 +1,9 @@
 """The file of a latency table: a header of `# key: json` lines, then CSV.
 
 The first line is `# schema: "mnas.latency_table/1"`. Only `schema` and `target` must be there, so
-that a table may come from another tool; what mnas writes has all of them, with the number of rows,
-the last of them and a checksum, so that a file cut short or edited is noticed.
+that a table may come from another tool, of a runtime that mnas cannot run; what mnas writes has all
+of them, with the number of rows, the last of them and a checksum, so that a file cut short or
+edited is noticed.
 """
 
 import csv
@@ -53,6 +54,7 @@ _HEADER: dict[str, Any] = {
     "noise_floor": float | None,
     "calibration": Calibration | None,
     "verification": Verification | None,
+    "edited": bool,
     "rows": int,
     "last_block_sha256": str,
     "rows_sha256": str,
@@ -81,6 +83,7 @@ def text_of(table: "LatencyTable") -> str:
         "noise_floor": table.noise_floor,
         "calibration": table.calibration and asdict(table.calibration),
         "verification": table.verification and asdict(table.verification),
+        "edited": table.edited,
         "rows": len(table.rows),
         "last_block_sha256": _sha256(table.rows[-1].block),
         "rows_sha256": _sha256(body),
@@ -96,7 +99,7 @@ def read_table_text(path: Path) -> str:
         LatencyTableError: It is missing, a folder, unreadable or not UTF-8 text.
     """
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")  # editors may begin a file with a mark
     except OSError as error:
         raise LatencyTableError(
             f"cannot read the latency table {path}: {error.strerror}. "
@@ -113,6 +116,8 @@ def fields_from_text(text: str, *, source: str) -> dict[str, Any]:
         LatencyTableError: Names each faulty line, what was found and what is allowed.
     """
     lines = text.splitlines(keepends=True)
+    while lines and not lines[-1].strip():
+        lines.pop()
     faults: list[Fault] = []
     header, body_at = _read_header(lines, source, faults)
     rows = _read_rows(lines, body_at, faults)
@@ -120,7 +125,8 @@ def fields_from_text(text: str, *, source: str) -> dict[str, Any]:
         raise LatencyTableError(f"{source} is not a sound latency table:", faults[:_MOST_FAULTS])
     body = "".join(lines[body_at + 1 :])
     _check_end(header, rows, source)
-    edited = header.get("rows_sha256", _sha256(body)) != _sha256(body)
+    changed = header.get("rows_sha256", _sha256(body)) != _sha256(body)
+    edited = changed or header.get("edited", False)
     if edited:
         _LOG.warning("%s: its rows were edited after they were measured", source)
     known = {name: header[name] for name in _OPTIONAL_IN_TABLE if name in header}
@@ -180,8 +186,10 @@ def _next_step() -> str:
 
 def _header_value(key: str, text: str, number: int, faults: list[Fault]) -> Any:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        return TypeAdapter(_HEADER[key]).validate_python(_forbid_unknown(_HEADER[key], value))
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if key == "target":
+            _check_fields(value)
+        return TypeAdapter(_HEADER[key]).validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join((key, *map(str, first["loc"])))
@@ -196,12 +204,22 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number a table can hold")
 
 
-def _forbid_unknown(kind: Any, value: Any) -> Any:
-    if kind is Target and isinstance(value, Mapping):
-        unknown = set(value) - set(Target.__dataclass_fields__)
-        if unknown:
-            raise ValueError(f"unknown fields {sorted(unknown)} of a target")
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _refuse_constant(text)
     return value
+
+
+def _check_fields(target: Any) -> None:
+    """A target is what a table is refused by: nothing of it is guessed."""
+    known = list(Target.__dataclass_fields__)
+    given = set(target) if isinstance(target, Mapping) else set(known)
+    unknown, missing = sorted(given - {*known}), [n for n in known if n not in {*given, "name"}]
+    if unknown:
+        raise ValueError(f"unknown fields {unknown} of a target; known: {', '.join(known)}")
+    if missing:
+        raise ValueError(f"a target needs {', '.join(missing)} too")
 
 
 def _read_rows(lines: list[str], at: int, faults: list[Fault]) -> "tuple[TableRow, ...]":

@@ -20,10 +20,11 @@ class Target:
         threads: Threads of the runtime.
         dtype: Numbers the network computes with.
         batch: Images at a time.
-        regime: `steady`: consecutive runs with warm caches.
+        regime: `steady`: consecutive runs with warm caches. Runs with cold caches (`cold`) are
+            not in this version.
 
     Raises:
-        MnasError: A number below 1, or an unknown regime.
+        MnasError: A number below 1, or a regime that is not known.
     """
 
     name: str = "local"
@@ -39,7 +40,8 @@ class Target:
                 raise MnasError(f"a target's {name} must be at least 1; got {value}")
         if self.regime not in REGIMES:
             raise MnasError(
-                f"unknown regime {self.regime!r} of a target; known: {', '.join(REGIMES)}"
+                f"the regime {self.regime!r} of a target is not in this version yet; "
+                f"known: {', '.join(REGIMES)}"
             )
 
     def differences(self, other: "Target") -> tuple[str, ...]:
@@ -75,7 +77,8 @@ class Timing:
 
     Attributes:
         ms: Thread CPU milliseconds with one thread, wall milliseconds with several.
-        spread: Relative difference of the two fastest passes.
+        spread: How far the slowest pass lies above the fastest, relative to `ms`; one pass in
+            four (rounded down) is left out.
         wall_ms: Wall milliseconds.
     """
 

@@ -36,8 +36,10 @@ class Settings:
         passes: Passes over everything, each in another random order: one bad pass of two would
             spoil the ranking.
         most_passes: How often a thing is timed at most when its passes do not agree.
-        agreement: Largest relative difference of the two fastest passes that counts as agreeing.
+        agreement: Largest `spread` of a timing whose passes count as agreeing.
         contention: Largest ratio of wall to CPU time that counts as undisturbed.
+        resolution_ms: Differences up to this are not told apart, however short the thing: a
+            tiny block is not noisy because an empty call varies by a fraction of a microsecond.
         group_ms: Runs shorter than this are timed several together, so that the clock's own cost
             and resolution do not decide.
     """
@@ -48,6 +50,7 @@ class Settings:
     most_passes: int = 5
     agreement: float = 0.05
     contention: float = 1.1
+    resolution_ms: float = 0.0005
     group_ms: float = 0.2
 
 
@@ -57,6 +60,9 @@ class PassTime:
 
     ms: float
     wall_ms: float
+
+
+NOTHING = PassTime(ms=0.0, wall_ms=0.0)
 
 
 def time_pass(run: Run, target: Target, settings: Settings, clock: Clock) -> PassTime:
@@ -84,28 +90,58 @@ def time_pass(run: Run, target: Target, settings: Settings, clock: Clock) -> Pas
     return PassTime(ms=cpu_ms if target.threads == 1 else wall_ms, wall_ms=wall_ms)
 
 
-def combine(passes: Sequence[PassTime]) -> Timing:
-    """Take the mean of the two fastest passes: whatever disturbs a pass makes it slower.
+def typical(passes: Sequence[PassTime]) -> PassTime:
+    """The lower quartile of passes: whatever disturbs a pass makes it slower.
+
+    It has the same meaning for any number of passes: the expected rank of the quantile among all
+    passes there could be is a quarter (Weibull's plotting position, Hyndman and Fan 1996, type
+    6). Of three passes it is the fastest, of seven the second.
 
     Args:
         passes: At least one.
+    """
+    return PassTime(
+        ms=_lower_quartile([one.ms for one in passes]),
+        wall_ms=_lower_quartile([one.wall_ms for one in passes]),
+    )
+
+
+def combine(
+    passes: Sequence[PassTime], *, empty: PassTime = NOTHING, least_ms: float = 0.0
+) -> Timing:
+    """Say what a thing takes beyond an empty call, and how far its passes lie apart.
+
+    Args:
+        passes: At least one.
+        empty: What is subtracted: the typical empty call.
+        least_ms: What cannot be told from an empty call counts as this much.
 
     Returns:
-        The time, and how far those two lie apart (0 for a single pass).
+        The time, and its spread (0 for a single pass): how far the slowest pass lies above the
+        fastest, relative to the time that is left after subtracting. One pass in four (rounded
+        down) may be slower than that, so that a disturbed one can be made up for.
     """
-    best = sorted(passes, key=lambda one: one.ms)[:2]
-    ms = sum(one.ms for one in best) / len(best)
+    whole = typical(passes)
+    ms = max(whole.ms - empty.ms, least_ms)
+    times = sorted(one.ms for one in passes)
+    slowest = times[len(times) - 1 - len(times) // 4]
     return Timing(
         ms=ms,
-        spread=(best[-1].ms - best[0].ms) / ms if ms > 0 else 0.0,
-        wall_ms=sum(one.wall_ms for one in best) / len(best),
+        spread=(slowest - times[0]) / ms if ms > 0 else 0.0,
+        wall_ms=max(whole.wall_ms - empty.wall_ms, least_ms),
     )
 
 
 def is_steady(timing: Timing, target: Target, settings: Settings) -> bool:
     """Whether its passes agree and nothing else took the processor meanwhile."""
-    disturbed = target.threads == 1 and timing.wall_ms > settings.contention * timing.ms
-    return timing.spread <= settings.agreement and not disturbed
+    differ_ms = timing.spread * timing.ms
+    waited_ms = timing.wall_ms - settings.contention * timing.ms
+    agrees = differ_ms <= max(settings.agreement * timing.ms, settings.resolution_ms)
+    return agrees and (target.threads > 1 or waited_ms <= settings.resolution_ms)
+
+
+def _lower_quartile(values: Sequence[float]) -> float:
+    return float(np.quantile(values, 0.25, method="weibull"))
 
 
 def _elapsed(run: Run, clock: Clock) -> float:

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mnas.arch import Architecture, count, machine_lock, plan
+from mnas.arch import Architecture, count, plan
 from mnas.latency.accuracy import fit_calibration, judge
 from mnas.latency.device import describe_device
 from mnas.latency.errors import MeasuringError, TableMismatchError
 from mnas.latency.reachable import MeasurableSpace
 from mnas.latency.rounds import (
-    WAITING,
     Progress,
     Stopwatch,
     no_progress,
     split_half_difference,
     time_interleaved,
 )
-from mnas.latency.runtime import Run, Runtime, runtime_for
+from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
 from mnas.latency.table import LatencyTable
 from mnas.latency.target import Target, Timing, VerifiedNetwork
 from mnas.latency.timing import Clock, PassTime, Settings, combine
@@ -65,24 +64,22 @@ def verify_table(
         The table with its correction and verification; also written to its file, if it has one.
 
     Raises:
-        TableMismatchError: The table is of another device or runtime version; names both.
+        TableMismatchError: The table is of another device or runtime version, or of a runtime
+            that mnas does not know; names both sides.
         MeasuringError: The space has, or was asked for, fewer than three networks.
     """
-    runtime = runtime or runtime_for(table.target)
+    runtime = runtime or _runtime_of(table)
     _require_here(table, runtime)
     rng = random.Random(seed)
     chosen = spread_over_latency(table, space, networks, rng)
-    stopwatch = Stopwatch(
-        target=table.target, settings=settings or Settings(), clock=clock or Clock()
+    times = time_interleaved(
+        {arch.id: _preparing(arch, runtime, table.target) for arch in chosen},
+        Stopwatch(target=table.target, settings=settings or Settings(), clock=clock or Clock()),
+        runtime,
+        rounds=rounds,
+        rng=rng,
+        progress=progress,
     )
-    with machine_lock(alone=True, waiting=lambda: progress(0, rounds * len(chosen), WAITING)):
-        times = time_interleaved(
-            {arch.id: _preparing(arch, runtime, table.target) for arch in chosen},
-            stopwatch,
-            rounds=rounds,
-            rng=rng,
-            progress=progress,
-        )
     verified = _with_verification(table, chosen, times, rng)
     if Path(table.source).is_file():
         verified.save(table.source)
@@ -116,12 +113,14 @@ def time_architectures(
         A timing for each id.
     """
     runtime = runtime or runtime_for(target)
-    stopwatch = Stopwatch(target=target, settings=settings or Settings(), clock=clock or Clock())
-    things = {arch.id: _preparing(arch, runtime, target) for arch in architectures}
-    with machine_lock(alone=True, waiting=lambda: progress(0, rounds * len(things), WAITING)):
-        times = time_interleaved(
-            things, stopwatch, rounds=rounds, rng=random.Random(seed), progress=progress
-        )
+    times = time_interleaved(
+        {arch.id: _preparing(arch, runtime, target) for arch in architectures},
+        Stopwatch(target=target, settings=settings or Settings(), clock=clock or Clock()),
+        runtime,
+        rounds=rounds,
+        rng=random.Random(seed),
+        progress=progress,
+    )
     return {name: combine(passes) for name, passes in times.items()}
 
 
@@ -186,6 +185,16 @@ def _choose_fitted(networks: int, rng: random.Random) -> set[int]:
 
 def _preparing(arch: Architecture, runtime: Runtime, target: Target) -> Callable[[], Run]:
     return lambda: runtime.prepare(plan(arch).blocks, target)
+
+
+def _runtime_of(table: LatencyTable) -> Runtime:
+    """The runtime of a table, which may come from another tool."""
+    if table.target.runtime not in RUNTIMES:
+        raise TableMismatchError(
+            f"{table.source} was measured with {table.target.runtime!r}, which mnas cannot run "
+            f"(known: {', '.join(RUNTIMES)}): it can be predicted from, but not verified."
+        )
+    return runtime_for(table.target)
 
 
 def _require_here(table: LatencyTable, runtime: Runtime) -> None:

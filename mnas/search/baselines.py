@@ -1,12 +1,22 @@
 """Published networks, scaled to a budget as well as width and resolution let them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnas.arch import Architecture, InvalidArchitectureError, InvalidFileError
+from mnas.results import RecordStore
+from mnas.search.executors import Executor
+from mnas.search.experiment import Experiment
 from mnas.search.limits import Limits
+from mnas.search.observing import Observer, Step
+from mnas.search.performing import perform_all
+from mnas.search.seeds import derive_seed
+from mnas.search.stopping import StopRequest
+from mnas.search.trials import evaluation_record
+from mnas.search.work import Task
 from mnas.space import SearchSpace, load_published, scaled
+from mnas.training import Score
 
 # The multipliers that the MobileNet papers publish, and finer ones below for tight budgets.
 WIDTHS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 1.4)
@@ -88,3 +98,65 @@ def _document(path: Path) -> Architecture:
         return Architecture.from_json(path.read_bytes())
     except OSError as error:
         raise InvalidFileError(f"cannot read the baseline {path}: {error.strerror}") from None
+
+
+def score_baselines(
+    baselines: Sequence[Baseline],
+    experiment: Experiment,
+    *,
+    limits: Limits,
+    store: RecordStore,
+    executor: Executor,
+    observer: Observer,
+    stop: StopRequest,
+) -> list[tuple[Architecture, ...]]:
+    """Find for each published network the scaled version that its proxy prefers.
+
+    For each resolution the widest version within the limits gets the proxy's top rung; what is
+    recorded is not trained again.
+
+    Returns:
+        For each published network that has a version within the limits: the preferred one, then
+        narrower ones that take its place if it measures over the budget.
+    """
+    versions = [each.within(limits) for each in baselines]
+    every = {arch.id: arch for group in versions for arch in group}
+    rung = len(experiment.proxy.epochs) - 1
+    scores = {
+        record.id: record.accuracy or 0.0
+        for record in store.all()
+        if record.kind == "baseline" and record.rung is not None
+    }
+    waiting = [pair for pair in enumerate(every.values()) if pair[1].id not in scores]
+
+    def keep(index: int, score: Score, started: str) -> None:
+        number, arch = waiting[index]
+        record = evaluation_record(
+            arch,
+            limits.assess(arch),
+            number=number,
+            kind="baseline",
+            score=score,
+            rung=rung,
+            started=started,
+        )
+        store.add(record, arch)
+        scores[arch.id] = score.accuracy or 0.0
+        observer(Step(phase="baselines", done=index + 1, total=len(waiting), text=arch.name))
+
+    tasks = [
+        Task(
+            architecture=arch,
+            stage="proxy",
+            epochs=experiment.proxy.epochs[rung],
+            seed=derive_seed(experiment.search.seed, arch.id, 0),
+        )
+        for _, arch in waiting
+    ]
+    perform_all(tasks, executor, stop, keep)
+    preferred = [
+        (baseline, max(group, key=lambda arch: scores.get(arch.id, 0.0)))
+        for baseline, group in zip(baselines, versions, strict=True)
+        if group
+    ]
+    return [(arch, *baseline.narrower_than(arch)) for baseline, arch in preferred]

@@ -6,13 +6,19 @@ winner is chosen on validation; test is read once, for the winner and for the be
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnas.arch import Architecture, write_atomically
-from mnas.latency import LatencyTable, time_networks, write_onnx
+from mnas.latency import (
+    LatencyTable,
+    describe_device,
+    time_architectures,
+    time_networks,
+    write_onnx,
+)
 from mnas.nets import build
 from mnas.results import Kind, Record, RecordStore
 from mnas.search.executors import Executor
@@ -39,13 +45,14 @@ class Contender:
     Attributes:
         kind: `confirm` for a candidate of the search, `baseline` for a published network.
         name: Id of a candidate, name of a scaled published network.
-        measured_ms: Latency of its exported file, end to end, on the first target.
+        measured_ms: Latency of its exported file, end to end, on the first target; None when that
+            is another device than this machine.
     """
 
     architecture: Architecture
     kind: Kind
     name: str
-    measured_ms: float
+    measured_ms: float | None
 
 
 class Comparison:
@@ -84,26 +91,46 @@ class Comparison:
         Returns:
             Contenders within the budget, and for the report those that were dropped.
         """
-        top = self._experiment.confirm.top
-        groups: list[tuple[Kind, Sequence[Architecture], int]] = [
-            ("confirm", candidates[: top * _TIMED_PER_PLACE], top),
-            *(("baseline", versions[:_TIMED_PER_BASELINE], 1) for versions in baselines),
-        ]
-        measured = self._measured([arch for _, group, _ in groups for arch in group])
+        confirmed: list[Contender] = []
+        dropped: list[dict[str, Any]] = []
+        ladders = [versions[:_TIMED_PER_BASELINE] for versions in baselines]
+        waiting = list(candidates)
+        alongside = [arch for ladder in ladders for arch in ladder]
+        places = self._experiment.confirm.top
+        while waiting and len(confirmed) < places:
+            batch, waiting = (
+                waiting[: places * _TIMED_PER_PLACE],
+                waiting[places * _TIMED_PER_PLACE :],
+            )
+            measured = self._measured([*batch, *alongside])
+            chosen, slow = self._sorted_out("confirm", batch, measured, places - len(confirmed))
+            confirmed += chosen
+            dropped += slow
+            alongside = []
+        if not confirmed:
+            return [], dropped
+        for ladder in ladders:
+            chosen, slow = self._sorted_out("baseline", ladder, self._measured(ladder), 1)
+            confirmed += chosen
+            dropped += slow
+        return confirmed, dropped
+
+    def _sorted_out(
+        self, kind: Kind, group: Sequence[Architecture], measured: Mapping[str, float], places: int
+    ) -> tuple[list[Contender], list[dict[str, Any]]]:
+        """The first of a group that fit, and those before them that do not."""
         contenders: list[Contender] = []
         dropped: list[dict[str, Any]] = []
-        for kind, group, places in groups:
-            for arch in group:
-                if places == 0:
-                    break
-                name = arch.id if kind == "confirm" else arch.name
-                ms = measured[arch.id]
-                if self._fits(ms):
-                    places -= 1
-                    contender = Contender(architecture=arch, kind=kind, name=name, measured_ms=ms)
-                    contenders.append(contender)
-                else:
-                    dropped.append({"id": arch.id, "name": name, "measured_ms": ms})
+        for arch in group:
+            if len(contenders) == places:
+                break
+            name = arch.id if kind == "confirm" else arch.name
+            ms = measured.get(arch.id)
+            if ms is None or self._fits(ms):
+                contender = Contender(architecture=arch, kind=kind, name=name, measured_ms=ms)
+                contenders.append(contender)
+            else:
+                dropped.append({"id": arch.id, "name": name, "measured_ms": ms})
         return contenders, dropped
 
     def train(self, contenders: Sequence[Contender]) -> None:
@@ -112,7 +139,11 @@ class Comparison:
         Weights that got lost are trained again, to the same score, which is not recorded twice.
         """
         confirm = self._experiment.confirm
-        recorded = {(r.id, r.seed) for r in self._store.all() if self._is_confirmation(r)}
+        recorded = {
+            (record.id, record.seed): record.state
+            for record in self._store.all()
+            if self._is_confirmation(record)
+        }
         pairs = [
             (contender, self._seed(contender, replicate))
             for replicate in range(1, confirm.seeds + 1)
@@ -121,8 +152,7 @@ class Comparison:
         waiting = [  # numbered among all, so that a resumed run numbers as an undisturbed one
             (number, contender, seed)
             for number, (contender, seed) in enumerate(pairs)
-            if (contender.architecture.id, seed) not in recorded
-            or not self._weights(contender.architecture, seed).is_file()
+            if self._is_wanted(contender.architecture, seed, recorded)
         ]
         finished = itertools.count(1)
 
@@ -141,6 +171,13 @@ class Comparison:
         tasks = [self._task(contender, seed) for _, contender, seed in waiting]
         perform_all(tasks, self._executor, self._stop, keep)
 
+    def _is_wanted(
+        self, arch: Architecture, seed: int, recorded: Mapping[tuple[str, int], str]
+    ) -> bool:
+        """Whether a training is to be done: not yet, or its weights got lost."""
+        state = recorded.get((arch.id, seed))
+        return state is None or (state == "complete" and not self._weights(arch, seed).is_file())
+
     def _keep(self, contender: Contender, score: Score, number: int, started: str) -> None:
         record = evaluation_record(
             contender.architecture,
@@ -150,7 +187,9 @@ class Comparison:
             score=score,
             rung=None,
             started=started,
-            measured_ms={self._experiment.target.name: contender.measured_ms},
+            measured_ms={}
+            if contender.measured_ms is None
+            else {self._experiment.target.name: contender.measured_ms},
         )
         self._store.add(record, contender.architecture)
 
@@ -175,10 +214,52 @@ class Comparison:
         winner = next((each for each in entries if each["kind"] == "confirm"), None)
         baseline = next((each for each in entries if each["kind"] == "baseline"), None)
         by_id = {(each.kind, each.architecture.id): each for each in contenders}
+        gain = self._read_before(winner, baseline)
+        if gain is None:
+            gain = self._read_test(winner, baseline, by_id, data_at)
+        return {
+            "schema": "mnas.verdict/1",
+            "target": self._experiment.target.name,
+            "budget_ms": self._experiment.target.budget_ms,
+            "noise_floor": self._noise_floor,
+            "winner": winner,
+            "baseline": baseline,
+            "gain": gain or None,
+            "reason": None if winner else "failed" if contenders else "over_budget",
+            "dropped": dropped,
+            "confirmed": entries,
+        }
+
+    def _read_before(
+        self, winner: dict[str, Any] | None, baseline: dict[str, Any] | None
+    ) -> dict[str, float] | None:
+        """The gain of an earlier verdict on the same trainings, so that test is read once."""
+        path = self._directory / "verdict.json"
+        if winner is None or not path.is_file():
+            return None
+        earlier = json.loads(path.read_text())
+        for now, before in ((winner, earlier["winner"]), (baseline, earlier["baseline"])):
+            same = ("id", "val_accuracies")
+            if [(now or {}).get(key) for key in same] != [(before or {}).get(key) for key in same]:
+                return None
+        for now, before in ((winner, earlier["winner"]), (baseline, earlier["baseline"])):
+            if now is not None:
+                now |= {key: before[key] for key in before if key.startswith("test_")}
+        return dict(earlier["gain"] or {})
+
+    def _read_test(
+        self,
+        winner: dict[str, Any] | None,
+        baseline: dict[str, Any] | None,
+        contenders: Mapping[tuple[Kind, str], Contender],
+        data_at: Callable[[int], Dataset],
+    ) -> dict[str, float]:
+        """Read test for these two; the gain is empty unless both are there."""
+        if winner is None:
+            return {}
         marks = {}
         for entry in filter(None, (winner, baseline)):
-            contender = by_id[entry["kind"], entry["id"]]
-            shares = self._test_shares(contender, data_at)
+            shares = self._test_shares(contenders[entry["kind"], entry["id"]], data_at)
             marks[entry["kind"]] = shares
             accuracy = mean_accuracy(shares)
             entry |= {
@@ -187,21 +268,10 @@ class Comparison:
                 "test_high": accuracy.high,
                 "test_images": accuracy.total,
             }
-        gain = None
-        if len(marks) == 2:
-            found = paired_gain(marks["confirm"], marks["baseline"])
-            gain = {"value": found.value, "low": found.low, "high": found.high}
-        return {
-            "schema": "mnas.verdict/1",
-            "target": self._experiment.target.name,
-            "budget_ms": self._experiment.target.budget_ms,
-            "noise_floor": self._noise_floor,
-            "winner": winner,
-            "baseline": baseline,
-            "gain": gain,
-            "dropped": dropped,
-            "confirmed": entries,
-        }
+        if baseline is None:
+            return {}
+        found = paired_gain(marks["confirm"], marks["baseline"])
+        return {"value": found.value, "low": found.low, "high": found.high}
 
     @property
     def _noise_floor(self) -> float:
@@ -232,28 +302,41 @@ class Comparison:
         )
 
     def _measured(self, networks: Sequence[Architecture]) -> dict[str, float]:
-        """Latency of each network's exported file, by id; kept in `timing.json`."""
+        """Latency of each network end to end, by id; what `timing.json` has is not timed again.
+
+        Empty when the table is of another device: this machine's times would say nothing.
+        """
+        if self._table.device != describe_device():
+            return {}
         path = self._directory / "timing.json"
         kept: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
-        if any(arch.id not in kept for arch in networks):
-            kept = self._time(networks)
+        missing = [arch for arch in networks if arch.id not in kept]
+        if missing:
+            kept |= self._time(missing)
             write_atomically(path, json.dumps(kept, indent=1) + "\n")
         return kept
 
     def _time(self, networks: Sequence[Architecture]) -> dict[str, float]:
+        """Time networks interleaved: exported files, or modules where the runtime runs those."""
+        target = target_of(self._experiment.target)
+        total = len(networks)
+        self._observer(Step(phase="timing", total=total, text="end to end, interleaved"))
+        if target.runtime == "onnxruntime":
+            timings = time_networks(self._files(networks), target)
+        else:
+            timings = time_architectures(networks, target)
+        found = {each: timing.ms for each, timing in timings.items()}
+        self._observer(Step(phase="timing", done=total, total=total))
+        return found
+
+    def _files(self, networks: Sequence[Architecture]) -> dict[str, Path]:
         folder = self._directory / "checkpoints" / "timing"
         folder.mkdir(parents=True, exist_ok=True)
-        files = {}
-        for index, arch in enumerate(networks):
-            step = Step(phase="timing", done=index, total=len(networks), text="writing files")
-            self._observer(step)
-            files[arch.id] = folder / f"{arch.id}.onnx"
+        files = {arch.id: folder / f"{arch.id}.onnx" for arch in networks}
+        for arch in networks:
             if not files[arch.id].is_file():
                 write_onnx(build(arch).eval(), arch, files[arch.id])
-        self._observer(Step(phase="timing", total=len(networks), text="timing end to end"))
-        timings = time_networks(files, target_of(self._experiment.target))
-        self._observer(Step(phase="timing", done=len(networks), total=len(networks)))
-        return {each: timing.ms for each, timing in timings.items()}
+        return files
 
     def _entry(self, contender: Contender) -> dict[str, Any] | None:
         arch = contender.architecture
@@ -269,6 +352,7 @@ class Comparison:
             return None
         assessment = self._limits.assess(arch)
         latency = assessment.latency[self._experiment.target.name]
+        budget = self._experiment.target.budget_ms
         return {
             "id": arch.id,
             "name": contender.name,
@@ -283,7 +367,7 @@ class Comparison:
             "low_ms": latency.low_ms,
             "high_ms": latency.high_ms,
             "measured_ms": contender.measured_ms,
-            "within_budget": True,
+            "within_budget": budget is None or (contender.measured_ms or latency.ms) <= budget,
             "params": assessment.counts.params,
             "macs": assessment.counts.macs,
         }
@@ -293,9 +377,15 @@ class Comparison:
         arch = contender.architecture
         data = data_at(arch.input.resolution)
         assert data.test is not None
-        columns = []
-        for replicate in range(1, self._experiment.confirm.seeds + 1):
-            weights = self._weights(arch, self._seed(contender, replicate))
-            if weights.is_file():
-                columns.append(accuracy_of(arch, weights, data.test, data, 1).is_correct)
+        complete = {
+            record.seed
+            for record in self._store.all()
+            if self._is_confirmation(record)
+            and record.id == arch.id
+            and record.accuracy is not None
+        }
+        columns = [
+            accuracy_of(arch, self._weights(arch, seed), data.test, data, 1).is_correct
+            for seed in sorted(complete)
+        ]
         return [sum(marks) / len(marks) for marks in zip(*columns, strict=True)]

@@ -15,7 +15,7 @@ _TRIES = 2
 
 
 class WorkersError(MnasError):
-    """Ray did not start, or has too few processors for the workers that were asked for."""
+    """Ray did not start."""
 
 
 class Executor(Protocol):
@@ -69,11 +69,10 @@ class RayExecutor:
         bench: What the workers share; the data is put into Ray's object store once.
         count: Number of workers.
         cpus: Processors, and training threads, of each.
-        address: A running cluster, or None to start Ray on this machine.
         started: Called with the pids of the processes of this run, when they are known.
 
     Raises:
-        WorkersError: Ray did not start, or cannot give so many processors.
+        WorkersError: Ray did not start.
     """
 
     def __init__(
@@ -82,10 +81,9 @@ class RayExecutor:
         *,
         count: int,
         cpus: int,
-        address: str | None,
         started: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ray = _start_ray(count * cpus, address)
+        self._ray = _start_ray(count * cpus)
         started()
         self._cpus = cpus
         self._data = self._ray.put(bench.data)
@@ -111,21 +109,18 @@ class RayExecutor:
             ticket, task, actor, tries = self._running.pop(reference)
             try:
                 score = self._ray.get(reference)
-            except self._ray.exceptions.RayActorError as error:
+            except self._ray.exceptions.RayTaskError as error:  # an exception of the work itself
+                self._idle.append(actor)
+                score = _failure(task, f"exception: {error.cause!r}", str(error))
+            except self._ray.exceptions.RayError as error:  # the worker died, or Ray ended it
                 logger.warning("a worker died (try %d of %d): %s", tries, _TRIES, error)
+                self._ray.kill(actor)
                 self._idle.append(self._actor())
                 if tries < _TRIES:
                     self.submit(ticket, task, tries + 1)
                     continue
-                score = Score(
-                    accuracy=None,
-                    epochs=task.epochs,
-                    seed=task.seed,
-                    seconds=0.0,
-                    state="failed",
-                    reason="worker_died",
-                    traceback=str(error),
-                )
+                is_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
+                score = _failure(task, "out_of_memory" if is_memory else "worker_died", str(error))
             else:
                 self._idle.append(actor)
             scores.append((ticket, score))
@@ -138,6 +133,18 @@ class RayExecutor:
         return self._actor_class.options(num_cpus=self._cpus, max_restarts=0).remote(
             self._data, self._bench.recipe, self._bench.threads, self._bench.checkpoints
         )
+
+
+def _failure(task: Task, reason: str, trace: str) -> Score:
+    return Score(
+        accuracy=None,
+        epochs=task.epochs,
+        seed=task.seed,
+        seconds=0.0,
+        state="failed",
+        reason=reason,
+        traceback=trace,
+    )
 
 
 def _actor_class() -> type:
@@ -157,35 +164,24 @@ def _actor_class() -> type:
     return Worker
 
 
-def _start_ray(cpus: int, address: str | None) -> Any:
+def _start_ray(cpus: int) -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray 2.60 warns without it
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray as ray_module
 
     ray: Any = ray_module  # ray ships untyped functions
 
-    local: dict[str, Any] = {
-        "num_cpus": cpus,
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-    }
     try:
         ray.init(
-            address=address or "local",
+            address="local",  # never a cluster that happens to be near
+            num_cpus=cpus,
+            _node_ip_address="127.0.0.1",
+            include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **({} if address else local),
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise WorkersError(
-            f"Ray did not start ({address or 'on this machine'}): {error}. "
-            "`mnas doctor` checks what Ray needs."
+            f"Ray did not start on this machine: {error}. `mnas doctor` checks what Ray needs."
         ) from error
-    total = ray.cluster_resources().get("CPU", 0)
-    if total < cpus:
-        ray.shutdown()
-        raise WorkersError(
-            f"workers need {cpus} processors, the cluster has {total:g}: lower workers.count or "
-            "workers.cpus"
-        )
     return ray

@@ -2,18 +2,26 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from mnas.arch import Fault, InvalidFileError, MnasError, did_you_mean, shipped_folder
 from mnas.arch.documents import faults_of
 from mnas.space import YamlDocument, read_yaml
 from mnas.training import DataSpec, FullRecipe, ProxyRecipe
 
+Objective = Literal["accuracy", "latency"]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 # What may differ when a run is continued: how long, and with whom; not what is searched.
 CHANGEABLE = ("search.trials", "search.hours", "workers")
@@ -79,12 +87,26 @@ class ConfirmSection(_Door):
 
 
 class WorkersSection(_Door):
-    """Who trains: `count` Ray actors with `cpus` threads each; null address is this machine."""
+    """Who trains: `count` Ray actors with `cpus` threads each, on this machine."""
 
     count: Annotated[int, Field(ge=1)] = 2
     cpus: Annotated[int, Field(ge=1)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0
     address: str | None = None
+
+    @field_validator("gpus")
+    @classmethod
+    def _gpus_are_to_come(cls, gpus: float) -> float:
+        if gpus:
+            raise ValueError("must be 0: this version trains on CPUs only")
+        return gpus
+
+    @field_validator("address")
+    @classmethod
+    def _address_is_to_come(cls, address: str | None) -> str | None:
+        if address is not None:
+            raise ValueError("must be null: this version starts Ray on this machine only")
+        return address
 
 
 class Experiment(_Door):
@@ -101,7 +123,7 @@ class Experiment(_Door):
     proxy: ProxyRecipe
     targets: Annotated[list[TargetSection], Field(min_length=1)]
     constraints: ConstraintsSection = ConstraintsSection()
-    objectives: Annotated[list[Literal["accuracy", "latency"]], Field(min_length=1)] | RewardSection
+    objectives: Annotated[list[Objective], Field(min_length=1)] | RewardSection
     search: SearchSection = SearchSection()
     baselines: list[str] = []
     confirm: ConfirmSection = ConfirmSection()
@@ -110,28 +132,50 @@ class Experiment(_Door):
     warm_start: list[str] = []
     mirror: str | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> "Experiment":
-        names = [target.name for target in self.targets]
+    @field_validator("targets")
+    @classmethod
+    def _targets_have_names(cls, targets: list[TargetSection]) -> list[TargetSection]:
+        names = [target.name for target in targets]
         if len(set(names)) != len(names):
-            raise ValueError(f"targets need different names; got {names}")
-        match self.objectives:
-            case RewardSection() if self.targets[0].budget_ms is None:
-                raise ValueError("a reward needs budget_ms on the first target")
-            case ["accuracy"] | ["accuracy", "latency"] | RewardSection():
-                pass
-            case _:
-                raise ValueError(
-                    "objectives must be [accuracy], [accuracy, latency] or a reward; "
-                    f"got {self.objectives}"
-                )
-        if self.workers.gpus:
-            raise ValueError("workers.gpus must be 0: proxies train on CPUs only in this version")
-        if self.warm_start:
-            raise ValueError("warm_start must be []: this version cannot read earlier runs yet")
-        if self.mirror is not None:
-            raise ValueError("mirror must be null: this version has no Optuna storage mirror yet")
-        return self
+            raise ValueError(f"names must differ; got {', '.join(names)}")
+        return targets
+
+    @field_validator("baselines")
+    @classmethod
+    def _baselines_differ(cls, baselines: list[str]) -> list[str]:
+        if len(set(baselines)) != len(baselines):
+            raise ValueError(f"names must differ; got {', '.join(baselines)}")
+        return baselines
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_are_possible(
+        cls, objectives: list[Objective] | RewardSection, info: ValidationInfo
+    ) -> list[Objective] | RewardSection:
+        targets = info.data.get("targets")
+        if isinstance(objectives, RewardSection):
+            if targets and targets[0].budget_ms is None:
+                raise ValueError("a reward needs budget_ms on the first target; got null")
+        elif objectives not in (["accuracy"], ["accuracy", "latency"]):
+            raise ValueError(
+                "must be [accuracy], [accuracy, latency] or a reward such as {reward: mnasnet}; "
+                f"got [{', '.join(objectives)}]"
+            )
+        return objectives
+
+    @field_validator("warm_start")
+    @classmethod
+    def _warm_start_is_to_come(cls, warm_start: list[str]) -> list[str]:
+        if warm_start:
+            raise ValueError("must be []: this version cannot start from earlier runs yet")
+        return warm_start
+
+    @field_validator("mirror")
+    @classmethod
+    def _mirror_is_to_come(cls, mirror: str | None) -> str | None:
+        if mirror is not None:
+            raise ValueError("must be null: this version cannot fill an Optuna storage yet")
+        return mirror
 
     def resolved(self) -> dict[str, Any]:
         """The whole experiment as JSON types, every default written out."""
@@ -155,7 +199,7 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     """Read an experiment file, apply overrides and resolve its inputs.
 
     Args:
-        path: A file, or the bare name of a shipped experiment such as `quickstart`.
+        path: A file, the bare name of a shipped experiment such as `quickstart`, or a run.
         overrides: `key=value` texts with dotted keys; values are read as YAML. Paths in them are
             relative to the file, like the ones inside it.
 
@@ -172,14 +216,19 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
             f"{file} is not an experiment:", "", "must be a mapping of keys to values"
         )
     value = document.value
-    for override in map(_parse_override, overrides):
+    if value.get("schema") == "mnas.optimize/1":
+        raise InvalidExperimentError(
+            f"{file} was written by mnas.optimize: that search goes on by the same call in Python"
+        )
+    changes = [_parse_override(text) for text in overrides]
+    for override in changes:
         value = _replaced(value, override.key.split("."), override)
     try:
         experiment = Experiment.model_validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         raise InvalidExperimentError(
             f"{file} is not an experiment (schema mnas.experiment/1):",
-            _faults(error, document),
+            _faults(error, document, changes),
         ) from None
     return _with_absolute_inputs(experiment, file.parent.resolve())
 
@@ -195,6 +244,8 @@ def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
 
 def _find(path: str | Path) -> Path:
     file = Path(path).expanduser()
+    if file.is_dir():
+        file = file / "experiment.yaml"  # a run: it holds its experiment
     shipped = shipped_folder("experiments")
     if not file.exists() and len(file.parts) == 1 and not file.suffix:
         candidate = shipped / f"{file}.yaml"
@@ -255,13 +306,19 @@ def _replaced(value: Any, keys: list[str], override: Override) -> Any:
     )
 
 
-def _faults(error: ValidationError, document: YamlDocument) -> list[Fault]:
+def _faults(
+    error: ValidationError, document: YamlDocument, changes: Sequence[Override]
+) -> list[Fault]:
     faults = faults_of(error, Experiment, lambda place, is_key: document.locate(place, key=is_key))
-    kept = [fault for fault in faults if "RewardSection" not in fault.place]
-    return [
-        Fault(_without_tags(fault.place), fault.problem, fault.line, fault.column)
-        for fault in kept or faults
-    ]
+    kept = [fault for fault in faults if "RewardSection" not in fault.place] or faults
+    return [_told(fault, _without_tags(fault.place), changes) for fault in kept]
+
+
+def _told(fault: Fault, place: str, changes: Sequence[Override]) -> Fault:
+    """The fault at its place in the file, or in what was set on the command line."""
+    if any(f"{place}.".startswith(f"{change.key}.") for change in changes):
+        return Fault(place, f"{fault.problem} (set on the command line)")
+    return Fault(place, fault.problem, fault.line, fault.column)
 
 
 def _without_tags(place: str) -> str:

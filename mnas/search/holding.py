@@ -35,6 +35,24 @@ def driver_of(directory: Path) -> int | None:
     return None
 
 
+def refuse_held(directory: Path) -> None:
+    """Refuse early, before anything is measured, a run that another process drives.
+
+    Raises:
+        RunHeldError: Another process drives it; names its pid.
+    """
+    holder = driver_of(directory)
+    if holder is not None:
+        raise _held(directory, str(holder))
+
+
+def _held(directory: Path, holder: str) -> RunHeldError:
+    return RunHeldError(
+        f"the run {directory} is being driven by process {holder or 'unknown'}; wait for it, stop "
+        "it, or choose another folder with --out"
+    )
+
+
 def _take(file: TextIO) -> bool:
     """Take the lock, trying again for a moment: somebody may just be looking who has it."""
     for _ in range(5):
@@ -58,11 +76,7 @@ def hold_run(directory: Path) -> Iterator[None]:
     with path.open("a+") as file:
         if not _take(file):
             file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise RunHeldError(
-                f"the run {directory} is being driven by process {holder}; wait for it, stop it, "
-                "or choose another folder with --out"
-            )
+            raise _held(directory, file.read().strip())
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -73,10 +87,22 @@ def hold_run(directory: Path) -> Iterator[None]:
             (directory / _PROCESSES).unlink(missing_ok=True)
 
 
-def note_processes(directory: Path) -> None:
-    """Write down the processes this driver has started, by pid and start time."""
+def child_pids() -> frozenset[int]:
+    """The processes this one has started so far."""
+    return frozenset(child.pid for child in psutil.Process().children(recursive=True))
+
+
+def note_processes(directory: Path, *, but: frozenset[int] = frozenset()) -> None:
+    """Write down the processes this driver has started, by pid and start time.
+
+    Args:
+        directory: Of the run.
+        but: Pids that are none of the run's, such as those of a notebook around it.
+    """
     children = []
     for child in psutil.Process().children(recursive=True):
+        if child.pid in but:
+            continue
         with contextlib.suppress(psutil.NoSuchProcess):
             children.append({"pid": child.pid, "started": child.create_time()})
     write_atomically(directory / _PROCESSES, json.dumps(children))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from mnas.arch import Architecture, Counts, MnasError, count
 from mnas.latency import Latency
+from mnas.results import Record
 
 
 class BudgetError(MnasError):
@@ -65,11 +66,20 @@ class Limits:
         """Predict and count; nothing is trained."""
         latency = {name: each.predict(arch) for name, each in self.predictors.items()}
         counts = count(arch)
-        violations = {
-            f"latency.{name}": latency[name].ms / budget - 1
+        return Assessment(
+            latency=latency,
+            counts=counts,
+            violations=self.violations({name: each.ms for name, each in latency.items()}, counts),
+        )
+
+    def violations(
+        self, latency_ms: Mapping[str, float], counts: Counts | Record
+    ) -> dict[str, float]:
+        """For each limit value / limit - 1, from figures that are known already."""
+        over = {
+            f"latency.{name}": latency_ms[name] / budget - 1
             for name, budget in self.budgets_ms.items()
         }
-        violations |= {
+        return over | {
             name: getattr(counts, name) / ceiling - 1 for name, ceiling in self.ceilings.items()
         }
-        return Assessment(latency=latency, counts=counts, violations=violations)

@@ -17,9 +17,14 @@ from mnas.search.holding import hold_run
 from mnas.search.limits import Limits, Predictor
 from mnas.search.objectives import Objectives
 from mnas.search.observing import ignore
-from mnas.search.preparing import refuse_impossible_budget
+from mnas.search.preparing import refuse_impossible_limits
 from mnas.search.proposing import Proposer
-from mnas.search.run_files import open_folder, write_environment, write_experiment
+from mnas.search.run_files import (
+    make_folder,
+    refuse_other_experiment,
+    write_environment,
+    write_experiment,
+)
 from mnas.search.samplers import sampler_factory
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import Plan, TrialLoop
@@ -28,6 +33,8 @@ from mnas.space import SearchSpace, load_space
 from mnas.training import Score
 
 _TARGET = "target"
+# How often one's own latency function is asked for one proposal, at most.
+_QUESTIONS = 2000
 
 
 def optimize(
@@ -66,7 +73,7 @@ def optimize(
 
     Raises:
         UnknownNameError: There is no such sampler; names the known ones.
-        BudgetError: The table says that no network of the space can meet the budget.
+        BudgetError: No network of the space can meet the budget, or none that does was found.
         EvaluationFailuresError: Several scores in a row failed.
         MnasError: An argument that no search can have.
     """
@@ -79,7 +86,7 @@ def optimize(
         budgets_ms={} if budget_ms is None else {_TARGET: budget_ms},
     )
     if isinstance(predictor, LatencyTable):
-        refuse_impossible_budget(space, limits)
+        refuse_impossible_limits(space, limits)
     objectives = Objectives(targets=(_TARGET,), with_latency=budget_ms is None)
     experiment: dict[str, Any] = {
         "schema": "mnas.optimize/1",
@@ -91,7 +98,8 @@ def optimize(
     }
     folder = None if directory is None else Path(directory)
     if folder is not None:
-        open_folder(folder, experiment)
+        refuse_other_experiment(folder, experiment)
+        make_folder(folder)
     environment = describe_environment(hashes={"space": space.digest}, tables={})
     with (
         nullcontext() if folder is None else hold_run(folder),
@@ -111,6 +119,7 @@ def optimize(
                 executor=_Caller(score, batch),
                 observer=ignore,
                 stop=StopRequest(),
+                questions=_QUESTIONS,
             ).run()
         finally:
             run = Run(
@@ -127,23 +136,27 @@ def optimize(
 
 
 class _Caller:
-    """Scores in the caller's thread, `slots` proposals between two looks at results."""
+    """Scores in the caller's thread, `batch` proposals between two looks at results."""
 
     def __init__(self, score: Callable[[Architecture], float], batch: int) -> None:
         self._score = score
-        self._slots = batch
+        self._batch = batch
+        self._is_scoring = False
         self._waiting: list[tuple[int, Task]] = []
 
     @property
     def slots(self) -> int:
-        return self._slots
+        """None while a batch is being scored: the next one is proposed with all its results."""
+        return 0 if self._is_scoring else self._batch
 
     def submit(self, ticket: int, task: Task) -> None:
         self._waiting.append((ticket, task))
 
     def collect(self, timeout: float) -> list[tuple[int, Score]]:
-        waiting, self._waiting = self._waiting, []
-        return [(ticket, self._scored(task)) for ticket, task in waiting]
+        """One score, so that each is recorded before the next is asked for."""
+        ticket, task = self._waiting.pop(0)
+        self._is_scoring = bool(self._waiting)
+        return [(ticket, self._scored(task))]
 
     def close(self) -> None:
         self._waiting.clear()

@@ -1,9 +1,9 @@
 """What an experiment names, loaded; its limits and objectives. Nothing is measured or trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, Layer, count, layer_macs, layer_params
 from mnas.latency import LatencyTable
 from mnas.search.baselines import Baseline, scaled_baselines
 from mnas.search.experiment import Experiment, RewardSection
@@ -84,11 +84,11 @@ def limits_of(experiment: Experiment, tables: Mapping[str, LatencyTable]) -> Lim
     )
 
 
-def refuse_impossible_budget(space: SearchSpace, limits: Limits) -> None:
-    """Make sure that the fastest network of a space is within each budget.
+def refuse_impossible_limits(space: SearchSpace, limits: Limits) -> None:
+    """Make sure that a space has a network within each budget and each ceiling taken by itself.
 
     Raises:
-        BudgetError: It is not; names it and its latency.
+        BudgetError: It has none; names the fastest or the smallest one and what it takes.
     """
     for name, budget in limits.budgets_ms.items():
         table = limits.predictors[name]
@@ -101,3 +101,20 @@ def refuse_impossible_budget(space: SearchSpace, limits: Limits) -> None:
                 f"{fastest.id}, is predicted to take {ms:.4g} ms. Raise targets budget_ms, or "
                 "give the space smaller options."
             )
+    for name, layer_cost in (("params", layer_params), ("macs", layer_macs)):
+        ceiling = limits.ceilings.get(name)
+        if ceiling is not None:
+            _refuse_impossible_ceiling(space, name, ceiling, layer_cost)
+
+
+def _refuse_impossible_ceiling(
+    space: SearchSpace, name: str, ceiling: int, layer_cost: Callable[[Layer], int]
+) -> None:
+    smallest = space.cheapest(lambda block: sum(map(layer_cost, block.layers)))
+    least = getattr(count(smallest), name)
+    if least > ceiling:
+        raise BudgetError(
+            f"no network of {space.name} has at most {ceiling:,} {name}: the smallest, "
+            f"{smallest.id}, has {least:,}. Raise constraints.{name}, or give the space smaller "
+            "options."
+        )

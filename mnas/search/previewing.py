@@ -9,7 +9,7 @@ from mnas.arch import Architecture, count
 from mnas.latency import LatencyTable, Target, find_table, plan_measurement
 from mnas.search.experiment import load_experiment
 from mnas.search.limits import Limits
-from mnas.search.preparing import limits_of, prepare, refuse_impossible_budget
+from mnas.search.preparing import limits_of, prepare, refuse_impossible_limits
 from mnas.search.tables import target_of
 from mnas.space import SearchSpace
 
@@ -96,7 +96,7 @@ def preview_search(path: str | Path, overrides: Iterable[str] = ()) -> Preview:
     share = fastest_id = fastest_ms = None
     if len(tables) == len(experiment.targets):
         limits: Limits = limits_of(experiment, tables)
-        refuse_impossible_budget(space, limits)
+        refuse_impossible_limits(space, limits)
         share = sum(limits.assess(arch).is_feasible for arch in samples) / _SAMPLES
         first = tables[experiment.target.name]
         fastest = space.cheapest(first.block_ms)

@@ -18,9 +18,8 @@ from mnas.space import Option, SearchSpace
 # Proposals in a row that start no training (over a limit, or known) before feasible networks are
 # drawn directly.
 REJECTIONS_BEFORE_DIRECT = 1000
-# A space with no more encodings than this is enumerated when its feasible part seems to be used up.
-ENUMERABLE = 20_000
-_DESCENTS = 200
+# Spaces of no more encodings are enumerated when their feasible part seems to be used up.
+_ENUMERABLE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +170,7 @@ def draw_unseen(
     seen: Collection[str],
     is_feasible: Callable[[Architecture], bool],
     excess: Callable[[Architecture], float],
+    questions: int,
 ) -> Architecture | None:
     """Draw a feasible network that was not scored yet, without a sampler.
 
@@ -180,23 +180,32 @@ def draw_unseen(
         seen: Ids that are known.
         is_feasible: Whether a network is within every limit.
         excess: How far a network is over the limits; what to go down from a draw over one.
+        questions: How many networks may be looked at.
 
     Returns:
-        A network, or None when the space has none left: certain for spaces of up to
-        `ENUMERABLE` encodings, otherwise after many descents that found nothing.
+        A network, or None when the space has none left: certain for spaces of no more encodings
+        than `questions`, otherwise after as many looks that found nothing.
     """
-    if space.size().encodings <= ENUMERABLE:
+    if space.size().encodings <= min(questions, _ENUMERABLE):
         left = [arch for arch in space.enumerate() if arch.id not in seen and is_feasible(arch)]
         return rng.choice(left) if left else None
-    for _ in range(_DESCENTS):
+    while questions > 0:
         arch = space.sample(rng)
-        while not is_feasible(arch):
-            here = excess(arch)
-            lower = [each for each in space.neighbours(arch) if excess(each) < here]
-            if not lower:
+        here, questions = excess(arch), questions - 1
+        while here > 0 and questions > 0:
+            lower = None
+            for neighbour in _shuffled(space.neighbours(arch), rng):
+                questions -= 1
+                if (there := excess(neighbour)) < here or questions <= 0:
+                    lower = neighbour, there
+                    break
+            if lower is None:
                 break
-            arch = rng.choice(lower)
-        else:
-            if arch.id not in seen:
-                return arch
+            arch, here = lower
+        if arch.id not in seen and is_feasible(arch):
+            return arch
     return None
+
+
+def _shuffled(architectures: list[Architecture], rng: random.Random) -> list[Architecture]:
+    return rng.sample(architectures, len(architectures))

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from mnas.arch import MnasError, write_atomically
-from mnas.search.experiment import InvalidExperimentError, differing_keys
+from mnas.search.experiment import Experiment, InvalidExperimentError, differing_keys
 from mnas.space import read_yaml
 
 
-def open_folder(directory: Path, experiment: Mapping[str, Any]) -> None:
-    """Make the folder of a run, or make sure that it holds the same experiment.
+def refuse_other_experiment(directory: Path, experiment: Mapping[str, Any]) -> None:
+    """Make sure that a folder holds no run, or one of the same experiment.
 
     Args:
         directory: Of the run.
@@ -22,17 +23,56 @@ def open_folder(directory: Path, experiment: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidExperimentError: It holds a different experiment; names the keys that differ.
-        MnasError: The folder cannot be made.
     """
     path = directory / "experiment.yaml"
-    if path.is_file():
-        keys = differing_keys(read_yaml(path).value, experiment)
-        if keys:
-            raise InvalidExperimentError(
-                f"{directory} holds a run of a different experiment; these keys differ: "
-                f"{', '.join(keys)}. Resume it with its own experiment (only search.trials, "
-                "search.hours and workers may change), or choose another folder."
-            )
+    if not path.is_file():
+        return
+    keys = differing_keys(_completed(read_yaml(path).value), experiment)
+    if keys:
+        raise InvalidExperimentError(
+            f"{directory} holds a run of a different experiment; these keys differ: "
+            f"{', '.join(keys)}. Resume it with its own experiment (only search.trials, "
+            "search.hours and workers may change), or choose another folder."
+        )
+
+
+def _completed(before: Any) -> Any:
+    """An experiment as it was written, with the defaults of keys that it does not have."""
+    try:
+        return Experiment.model_validate_json(json.dumps(before)).resolved()
+    except ValidationError:
+        return before
+
+
+def refuse_other_inputs(directory: Path, hashes: Mapping[str, str]) -> None:
+    """Make sure that a run goes on with the content it began with, whatever the paths say.
+
+    Args:
+        directory: Of the run, if there is one.
+        hashes: Of `data`, `space` and `recipe`.
+
+    Raises:
+        InvalidExperimentError: One of them changed; names both sides.
+    """
+    before = _environment(directory).get("hashes", {})
+    changed = [
+        f"{name} was {before[name]:.12}, is now {digest:.12}"
+        for name, digest in hashes.items()
+        if before.get(name, digest) != digest
+    ]
+    if changed:
+        raise InvalidExperimentError(
+            f"{directory} was begun with other content: {'; '.join(changed)}. Bring it back, or "
+            "choose another folder; records of two searches must not mix."
+        )
+
+
+def make_folder(directory: Path) -> None:
+    """Make the folder of a run.
+
+    Raises:
+        MnasError: It cannot be made; says why.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,8 +95,13 @@ def write_environment(directory: Path, environment: Mapping[str, Any]) -> None:
 
 def earlier_seconds(directory: Path) -> dict[str, float]:
     """The seconds that earlier sessions of a run spent in each phase; empty if there were none."""
+    seconds = _environment(directory).get("seconds", {})
+    return {str(phase): float(value) for phase, value in seconds.items()}
+
+
+def _environment(directory: Path) -> dict[str, Any]:
     try:
         environment = json.loads((directory / "environment.json").read_text())
-        return {str(phase): float(value) for phase, value in environment["seconds"].items()}
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return {}
+    return environment if isinstance(environment, dict) else {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import optuna
 
-from mnas.arch import UnknownNameError
+from mnas.arch import MnasError, UnknownNameError
 
 SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
 
@@ -28,6 +28,13 @@ def _tpe(seed: int) -> optuna.samplers.BaseSampler:
     )
 
 
+_PLANNED = ("nsga2", "evolution", "greybox")
+
+
+class NotInThisVersionError(MnasError):
+    """Something that is planned and not there yet."""
+
+
 SAMPLERS: Mapping[str, SamplerFactory] = {"random": _random, "tpe": _tpe}
 
 
@@ -35,8 +42,13 @@ def sampler_factory(name: str) -> SamplerFactory:
     """The sampler of that name.
 
     Raises:
+        NotInThisVersionError: It is planned, and not there yet.
         UnknownNameError: There is none; names the known ones.
     """
+    if name in _PLANNED or ":" in name or "." in name:
+        raise NotInThisVersionError(
+            f"the sampler {name!r} is not in this version; there are: {', '.join(SAMPLERS)}"
+        )
     if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
     return SAMPLERS[name]

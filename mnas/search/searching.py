@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import logging
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mnas.results import (
     write_records_csv,
     write_report,
 )
+from mnas.search.baselines import score_baselines
 from mnas.search.confirming import Comparison
 from mnas.search.environment import describe_environment
 from mnas.search.executors import Executor, InlineExecutor, RayExecutor
@@ -26,44 +28,43 @@ from mnas.search.experiment import (
     Experiment,
     load_experiment,
 )
-from mnas.search.holding import hold_run, note_processes
+from mnas.search.holding import child_pids, hold_run, note_processes, refuse_held
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.observing import Observer, Step, ignore
-from mnas.search.performing import perform_all
 from mnas.search.preparing import (
     Prepared,
     limits_of,
     objectives_of,
     prepare,
-    refuse_impossible_budget,
+    refuse_impossible_limits,
 )
 from mnas.search.proposing import Proposer
 from mnas.search.run_files import (
     earlier_seconds,
-    open_folder,
+    make_folder,
+    refuse_other_experiment,
+    refuse_other_inputs,
     write_environment,
     write_experiment,
 )
 from mnas.search.samplers import sampler_factory
-from mnas.search.seeds import derive_seed
 from mnas.search.stopping import SearchInterruptedError, StopRequest
 from mnas.search.tables import table_of_run
-from mnas.search.trials import EvaluationFailuresError, Plan, TrialLoop, evaluation_record
-from mnas.search.work import Bench, Task
-from mnas.training import Score
+from mnas.search.trials import EvaluationFailuresError, Plan, TrialLoop
+from mnas.search.work import Bench
 
+logger = logging.getLogger(__name__)
 ExecutorFactory = Callable[[Bench, Experiment, Path], Executor]
 
 
 def ray_workers(bench: Bench, experiment: Experiment, directory: Path) -> Executor:
     """The workers that an experiment asks for."""
-    workers = experiment.workers
+    others = child_pids()
     return RayExecutor(
         bench,
-        count=workers.count,
-        cpus=workers.cpus,
-        address=workers.address,
-        started=lambda: note_processes(directory),
+        count=experiment.workers.count,
+        cpus=experiment.workers.cpus,
+        started=lambda: note_processes(directory, but=others),
     )
 
 
@@ -101,222 +102,180 @@ def run_search(
         RunHeldError: Another process drives this run.
         SearchInterruptedError: Somebody asked to stop; everything finished is saved.
     """
-    stop = stop or StopRequest()
-    if Path(path).is_dir():
-        out = out or path
-        path = Path(path) / "experiment.yaml"
     overrides = list(overrides)
     experiment = load_experiment(path, overrides)
-    directory = Path(out) if out is not None else Path("results") / experiment.name
+    directory = _directory(path, experiment, out).resolve()
+    resolved = experiment.resolved()
+    refuse_other_experiment(directory, resolved)
+    refuse_held(directory)
     observer(Step(phase="data", text=f"reading {experiment.data.source} and {experiment.space}"))
     prepared = prepare(experiment)
-    open_folder(directory, experiment.resolved())
+    refuse_other_inputs(directory, input_hashes(prepared))
+    started = time.monotonic()
+    tables = {
+        section.name: table_of_run(
+            section, prepared.space, prepared.also, directory=directory, observer=observer
+        )
+        for section in experiment.targets
+    }
+    measuring = time.monotonic() - started
+    limits = limits_of(experiment, tables)
+    refuse_impossible_limits(prepared.space, limits)
+    # Nothing has been written into the folder of the run so far: a refused one leaves no trace.
+    make_folder(directory)
     with hold_run(directory):
-        write_experiment(directory, experiment.resolved())
-        command = shlex.join(["mnas", "search", str(path), *overrides])
-        return _Search(prepared, directory, observer, stop, make_executor, command).run()
+        write_experiment(directory, resolved)
+        for name, table in tables.items():
+            table.save(directory / "tables" / f"{name}.csv")
+        session = _Session(
+            prepared=prepared,
+            tables=tables,
+            limits=limits,
+            directory=directory,
+            command=shlex.join(["mnas", "search", str(path), *overrides]),
+            observer=observer,
+            stop=stop or StopRequest(),
+        )
+        session.seconds["measuring"] = session.seconds.get("measuring", 0.0) + measuring
+        return session.run(make_executor)
 
 
-class _Search:
+def _directory(path: str | Path, experiment: Experiment, out: str | Path | None) -> Path:
+    if out is not None:
+        return Path(out)
+    return Path(path) if Path(path).is_dir() else Path("results") / experiment.name
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
     """One session of driving a run, phase by phase."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        directory: Path,
-        observer: Observer,
-        stop: StopRequest,
-        make_executor: ExecutorFactory,
-        command: str,
-    ) -> None:
-        self._prepared = prepared
-        self._experiment = prepared.experiment
-        self._directory = directory
-        self._observer = observer
-        self._stop = stop
-        self._make_executor = make_executor
-        self._command = command
-        self._seconds = earlier_seconds(directory)
+    prepared: Prepared
+    tables: dict[str, LatencyTable]
+    limits: Limits
+    directory: Path
+    command: str
+    observer: Observer
+    stop: StopRequest
+    seconds: dict[str, float] = field(init=False)
 
-    def run(self) -> Run:
-        with self._timed("measuring"):
-            tables = self._tables()
-        limits = limits_of(self._experiment, tables)
-        refuse_impossible_budget(self._prepared.space, limits)
-        self._write_environment(tables)
-        with RecordStore(self._directory / "records.db") as store:
+    def __post_init__(self) -> None:
+        self.seconds = earlier_seconds(self.directory)
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.prepared.experiment
+
+    def run(self, make_executor: ExecutorFactory) -> Run:
+        self._write_environment()
+        with RecordStore(self.directory / "records.db") as store:
             try:
-                self._drive(store, limits, tables)
-            finally:
-                self._write_environment(tables)
-                self._write_results()
-        return Run.load(self._directory)
+                self._drive(store, make_executor)
+            except BaseException:
+                # What ended the search must reach the person, whatever writing does.
+                try:
+                    self._write_all()
+                except Exception:  # told in the log only: the first error matters more
+                    logger.exception("writing tables and report failed")
+                raise
+            self._write_all()
+        return Run.load(self.directory)
 
-    def _drive(self, store: RecordStore, limits: Limits, tables: dict[str, LatencyTable]) -> None:
-        experiment = self._experiment
+    def _drive(self, store: RecordStore, make_executor: ExecutorFactory) -> None:
         bench = Bench(
-            data=self._prepared.data.without_test(),
-            recipe=experiment.proxy,
-            threads=experiment.workers.cpus,
-            checkpoints=self._directory / "checkpoints" / "proxy",
+            data=self.prepared.data.without_test(),
+            recipe=self.experiment.proxy,
+            threads=self.experiment.workers.cpus,
+            checkpoints=self.directory / "checkpoints" / "proxy",
         )
-        self._observer(Step(phase="search", text="starting workers"))
-        executor = self._make_executor(bench, experiment, self._directory)
+        self.observer(Step(phase="search", text="starting workers"))
+        executor = make_executor(bench, self.experiment, self.directory)
         try:
-            with self._stop.draining():
+            with self.stop.draining():
                 with self._timed("search"):
-                    self._trials(store, limits, executor)
+                    self._trials(store, executor)
                 self._end_if_stopped()
                 with self._timed("baselines"):
-                    baselines = self._baselines(store, limits, executor)
+                    baselines = score_baselines(
+                        self.prepared.baselines,
+                        self.experiment,
+                        limits=self.limits,
+                        store=store,
+                        executor=executor,
+                        observer=self.observer,
+                        stop=self.stop,
+                    )
                 self._end_if_stopped()
             with self._timed("confirm"):
-                self._confirm(store, limits, executor, tables, baselines)
+                self._confirm(store, executor, baselines)
         finally:
             executor.close()
 
-    def _trials(self, store: RecordStore, limits: Limits, executor: Executor) -> None:
-        experiment = self._experiment
-        objectives = objectives_of(experiment)
-        deadline = None
-        if experiment.search.hours is not None:
-            spent = self._seconds.get("search", 0.0)
-            deadline = time.monotonic() + experiment.search.hours * 3600 - spent
+    def _trials(self, store: RecordStore, executor: Executor) -> None:
+        search, objectives = self.experiment.search, objectives_of(self.experiment)
         TrialLoop(
             Plan(
-                trials=experiment.search.trials,
-                epochs=experiment.proxy.epochs,
-                seed=experiment.search.seed,
-                deadline=deadline,
+                trials=search.trials,
+                epochs=self.experiment.proxy.epochs,
+                seed=search.seed,
+                deadline=self._deadline(store),
             ),
-            space=self._prepared.space,
-            limits=limits,
+            space=self.prepared.space,
+            limits=self.limits,
             objectives=objectives,
             proposer=Proposer(
-                self._prepared.space,
-                sampler_factory(experiment.search.sampler),
-                seed=experiment.search.seed,
+                self.prepared.space,
+                sampler_factory(search.sampler),
+                seed=search.seed,
                 directions=objectives.directions,
             ),
             store=store,
             executor=executor,
-            observer=self._observer,
-            stop=self._stop,
+            observer=self.observer,
+            stop=self.stop,
         ).run()
 
-    def _baselines(
-        self, store: RecordStore, limits: Limits, executor: Executor
-    ) -> list[tuple[Architecture, ...]]:
-        """For each published network the scaled version that its proxy prefers, then narrower ones.
-
-        The narrower ones take its place if it measures over the budget.
-        """
-        experiment = self._experiment
-        rung = len(experiment.proxy.epochs) - 1
-        versions = [each.within(limits) for each in self._prepared.baselines]
-        scores = {
-            record.id: record.accuracy or 0.0
-            for record in store.all()
-            if record.kind == "baseline" and record.rung is not None
-        }
-        every = [arch for group in versions for arch in group]
-        waiting = [pair for pair in enumerate(every) if pair[1].id not in scores]
-
-        def keep(index: int, score: Score, started: str) -> None:
-            number, arch = waiting[index]
-            record = evaluation_record(
-                arch,
-                limits.assess(arch),
-                number=number,
-                kind="baseline",
-                score=score,
-                rung=rung,
-                started=started,
-            )
-            store.add(record, arch)
-            scores[arch.id] = score.accuracy or 0.0
-            step = Step(phase="baselines", done=index + 1, total=len(waiting), text=arch.name)
-            self._observer(step)
-
-        tasks = [
-            Task(
-                architecture=arch,
-                stage="proxy",
-                epochs=experiment.proxy.epochs[rung],
-                seed=derive_seed(experiment.search.seed, arch.id, 0),
-            )
-            for _, arch in waiting
-        ]
-        perform_all(tasks, executor, self._stop, keep)
-        preferred = [
-            (baseline, max(group, key=lambda arch: scores.get(arch.id, 0.0)))
-            for baseline, group in zip(self._prepared.baselines, versions, strict=True)
-            if group
-        ]
-        return [(arch, *baseline.narrower_than(arch)) for baseline, arch in preferred]
+    def _deadline(self, store: RecordStore) -> float | None:
+        """When `hours` are over; what earlier sessions trained counts, also if they were killed."""
+        hours = self.experiment.search.hours
+        if hours is None:
+            return None
+        trained = sum(record.seconds for record in store.all() if record.kind == "trial")
+        spent = max(self.seconds.get("search", 0.0), trained / self.experiment.workers.count)
+        return time.monotonic() + hours * 3600 - spent
 
     def _confirm(
         self,
         store: RecordStore,
-        limits: Limits,
         executor: Executor,
-        tables: dict[str, LatencyTable],
         baselines: Sequence[Sequence[Architecture]],
     ) -> None:
-        verdict_path = self._directory / "verdict.json"
         comparison = Comparison(
-            self._experiment,
-            limits=limits,
-            table=tables[self._experiment.target.name],
+            self.experiment,
+            limits=self.limits,
+            table=self.tables[self.experiment.target.name],
             store=store,
             executor=executor,
-            directory=self._directory,
-            observer=self._observer,
-            stop=self._stop,
+            directory=self.directory,
+            observer=self.observer,
+            stop=self.stop,
         )
         contenders, dropped = comparison.choose(best_candidates(store), baselines)
-        if not any(each.kind == "confirm" for each in contenders):
-            fastest = min(dropped, key=lambda each: float(each["measured_ms"]), default=None)
-            said = (
-                "nothing was trained"
-                if fastest is None
-                else (f"the fastest of the best measured {fastest['measured_ms']:.4g} ms")
-            )
-            raise BudgetError(
-                f"no candidate measured within {self._experiment.target.budget_ms} ms end to end "
-                f"({said}). The records are kept; raise the budget, or search longer."
-            )
-        with self._stop.draining():
+        with self.stop.draining():
             comparison.train(contenders)
         self._end_if_stopped()
-        test_data = self._prepared.data
-        verdict = comparison.judge(contenders, dropped, test_data.resized)
+        verdict = comparison.judge(contenders, dropped, self.prepared.data.resized)
         verdict["baselines_without_a_version_in_budget"] = [
-            each.name for each in self._prepared.baselines if not each.within(limits)
+            each.name for each in self.prepared.baselines if not each.within(self.limits)
         ]
-        write_atomically(verdict_path, json.dumps(verdict, indent=1) + "\n")
-        if verdict["winner"] is None:
-            raise EvaluationFailuresError(
-                "no candidate was confirmed: every one of their trainings failed. The reasons are "
-                f"in {self._directory / 'records.csv'}."
-            )
-
-    def _tables(self) -> dict[str, LatencyTable]:
-        return {
-            section.name: table_of_run(
-                section,
-                self._prepared.space,
-                self._prepared.also,
-                directory=self._directory,
-                observer=self._observer,
-            )
-            for section in self._experiment.targets
-        }
+        text = json.dumps(verdict, indent=1) + "\n"
+        write_atomically(self.directory / "verdict.json", text)
+        refuse_no_winner(verdict, self.directory)
 
     def _end_if_stopped(self) -> None:
-        if self._stop.is_requested:
+        if self.stop.is_requested:
             raise SearchInterruptedError(
-                f"stopped; everything finished is in {self._directory}. "
+                f"stopped; everything finished is in {self.directory}. "
                 "The same command goes on from there."
             )
 
@@ -327,26 +286,25 @@ class _Search:
             yield
         finally:
             spent = time.monotonic() - started
-            self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + spent
 
-    def _write_environment(self, tables: dict[str, LatencyTable]) -> None:
+    def _write_environment(self) -> None:
         environment = describe_environment(
             hashes={
-                "data": self._prepared.data.fingerprint,
-                "space": self._prepared.space.digest,
-                "recipe": self._experiment.proxy.digest,
-                "tables": {name: table.digest for name, table in tables.items()},
+                **input_hashes(self.prepared),
+                "tables": {name: table.digest for name, table in self.tables.items()},
             },
-            tables={name: _table_facts(table) for name, table in tables.items()},
+            tables={name: _table_facts(table) for name, table in self.tables.items()},
         )
-        environment["seconds"] = {k: round(v, 3) for k, v in self._seconds.items()}
-        environment["command"] = self._command
-        environment["data"] = self._prepared.data.card()
-        write_environment(self._directory, environment)
+        environment["seconds"] = {k: round(v, 3) for k, v in self.seconds.items()}
+        environment["command"] = self.command
+        environment["data"] = self.prepared.data.card()
+        write_environment(self.directory, environment)
 
-    def _write_results(self) -> None:
-        self._observer(Step(phase="report", text="writing tables and report"))
-        run = Run.load(self._directory)
+    def _write_all(self) -> None:
+        self._write_environment()
+        self.observer(Step(phase="report", text="writing tables and report"))
+        run = Run.load(self.directory)
         write_records_csv(run)
         write_front_csv(run)
         verdict = run.verdict or {}
@@ -354,6 +312,36 @@ class _Search:
         for each in sorted({*ids, *run.front()["id"]}):
             write_network(run, each)
         write_report(run)
+
+
+def input_hashes(prepared: Prepared) -> dict[str, str]:
+    """What a run was begun with and must go on with: content, not paths."""
+    return {
+        "data": prepared.data.fingerprint,
+        "space": prepared.space.digest,
+        "recipe": prepared.experiment.proxy.digest,
+    }
+
+
+def refuse_no_winner(verdict: Mapping[str, Any], directory: Path) -> None:
+    """End a search that confirmed no candidate.
+
+    Raises:
+        BudgetError: None measured within the budget.
+        EvaluationFailuresError: Every confirming training failed.
+    """
+    if verdict["winner"] is not None:
+        return
+    if verdict["reason"] == "failed":
+        raise EvaluationFailuresError(
+            "no candidate was confirmed: every one of their trainings failed. The reasons are in "
+            f"{directory / 'records.csv'}."
+        )
+    fastest = min(float(each["measured_ms"]) for each in verdict["dropped"])
+    raise BudgetError(
+        f"no candidate measured within {verdict['budget_ms']} ms end to end: the fastest of them "
+        f"takes {fastest:.4g} ms. The records are kept; raise the budget, or search longer."
+    )
 
 
 def best_candidates(store: RecordStore) -> list[Architecture]:

@@ -45,7 +45,7 @@ def table_of_run(
         observer: Is shown how measuring goes.
 
     Returns:
-        The table in `directory/tables`.
+        The run's own copy if it has one, else the table it shall begin with.
 
     Raises:
         TableMismatchError: The table is of another runtime, dtype or number of threads.
@@ -60,8 +60,6 @@ def table_of_run(
     else:
         table = LatencyTable.load(section.table)
     table.require(target)
-    if not kept.is_file():
-        table.save(kept)
     return table
 
 

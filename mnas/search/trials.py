@@ -1,7 +1,7 @@
 """The loop over trials: propose, rule out, train rung by rung, record, tell. It loses no work."""
 
 import itertools
-import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from mnas.arch import Architecture, MnasError
 from mnas.results import Kind, Record, RecordStore
 from mnas.search.executors import Executor
 from mnas.search.ladder import is_promoted
-from mnas.search.limits import Assessment, Limits
+from mnas.search.limits import Assessment, BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step
 from mnas.search.proposing import Proposal, Proposer, Told, draw_unseen
@@ -22,6 +22,7 @@ from mnas.search.work import Task
 from mnas.space import Option, SearchSpace
 from mnas.training import Score
 
+logger = logging.getLogger(__name__)
 # Failures in a row that end a run: one bad candidate is a result, five are a fault of the set-up.
 FAILURES_IN_A_ROW = 5
 
@@ -70,6 +71,8 @@ class TrialLoop:
         executor: Who trains.
         observer: Who is shown the progress.
         stop: Whether to start nothing new.
+        questions: How often the limits may be asked to draw one network directly; few where a
+            person's own latency function is slow.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class TrialLoop:
         executor: Executor,
         observer: Observer,
         stop: StopRequest,
+        questions: int = 200_000,
     ) -> None:
         self._plan = plan
         self._space = space
@@ -94,6 +98,7 @@ class TrialLoop:
         self._executor = executor
         self._observer = observer
         self._stop = stop
+        self._questions = questions
         self._architectures = space.size().architectures
         self._in_flight: dict[int, tuple[_Candidate, str]] = {}
         self._tickets = itertools.count()
@@ -103,12 +108,14 @@ class TrialLoop:
         self._failures: list[Score] = []
         self._best: float | None = None
         self._infeasible = 0
+        self._fastest: tuple[float, str, str] | None = None  # excess, id, words
 
     def run(self) -> None:
         """Do the trials; on return everything in flight has ended and is recorded.
 
         Raises:
             EvaluationFailuresError: Too many trainings in a row failed.
+            BudgetError: No network within the limits was found at all.
         """
         pending = self._recall()
         self._drain(pending)
@@ -122,8 +129,23 @@ class TrialLoop:
                 if candidate is not None:
                     self._start(candidate)
             if not self._in_flight:
-                return
+                break
             self._collect()
+        if is_exhausted and len(self._started) < self._plan.trials:
+            self._tell_exhausted()
+
+    def _tell_exhausted(self) -> None:
+        """Say that there was nothing left to start, before as many were started as asked."""
+        if not self._started and self._fastest is not None:
+            raise BudgetError(
+                f"no network of {self._space.name} was found within the limits: the nearest, "
+                f"{self._fastest[1]}, is {self._fastest[2]}. Raise the limits, or give the space "
+                "smaller options."
+            )
+        text = f"ended early: no other network of {self._space.name} was found within the limits"
+        logger.warning("%s", text)
+        started = len(self._started)
+        self._observer(Step(phase="search", done=started, total=self._plan.trials, text=text))
 
     def _may_start(self) -> bool:
         plan = self._plan
@@ -151,13 +173,20 @@ class TrialLoop:
             assessment = self._limits.assess(proposal.architecture)
             if assessment.is_feasible:
                 return _Candidate(proposal=proposal, assessment=assessment)
-            self._known.add(candidate_id)
-            self._infeasible += 1
+            self._note_infeasible(candidate_id, assessment.violations)
             self._store.add(self._record(proposal, assessment), proposal.architecture)
             self._proposer.tell_infeasible(proposal.number, assessment.violations)
             if self._infeasible % 25 == 0:
                 self._show()
         return None
+
+    def _note_infeasible(self, candidate_id: str, over: Mapping[str, float]) -> None:
+        self._known.add(candidate_id)
+        self._infeasible += 1
+        excess = max(over.values())
+        if self._fastest is None or excess < self._fastest[0]:
+            words = ", ".join(f"{100 * v:.1f} % over {k}" for k, v in over.items() if v > 0)
+            self._fastest = excess, candidate_id, words
 
     def _is_used_up(self) -> bool:
         return self._architectures is not None and len(self._known) >= self._architectures
@@ -169,6 +198,7 @@ class TrialLoop:
             seen=self._known,
             is_feasible=lambda arch: self._limits.assess(arch).is_feasible,
             excess=lambda arch: max(self._limits.assess(arch).violations.values(), default=0.0),
+            questions=self._questions,
         )
 
     def _start(self, candidate: _Candidate) -> None:
@@ -256,7 +286,8 @@ class TrialLoop:
                 continue
             self._known.add(record.id)
             if record.state == "infeasible":
-                self._infeasible += 1
+                over = self._limits.violations(record.latency_ms, record)
+                self._note_infeasible(record.id, over)
                 continue
             self._started.add(record.id)
             assert record.rung is not None
@@ -304,12 +335,11 @@ class TrialLoop:
         values = None
         if record.accuracy is not None:
             values = self._objectives.values(record.accuracy, record.latency_ms)
-        arch = self._space.decode(json.loads(memory))
         return Told(
             number=record.number,
             memory=memory,
             values=values,
-            violations=self._limits.assess(arch).violations,
+            violations=self._limits.violations(record.latency_ms, record),
             failed=record.state == "failed",
         )
 

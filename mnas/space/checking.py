@@ -30,11 +30,8 @@ def check(document: object) -> Iterator[Found]:
         Place, problem, and whether the key is meant and not its value.
     """
     if not isinstance(document, dict):
-        yield (
-            (),
-            f"must be a mapping with the keys of a search space; got {_short(document)}",
-            False,
-        )
+        found = "an empty file" if document is None else _short(document)
+        yield (), f"must be a mapping with the keys of a search space; got {found}", False
         return
     options = document.get("network")
     partials = options if isinstance(options, list) else []

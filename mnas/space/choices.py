@@ -6,7 +6,7 @@ a trial, a dictionary, or the next branch of an enumeration.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,3 +153,40 @@ def branches(
             return
         prefix = [asked[choice.name] for choice in order]
         prefix[-1] += 1
+
+
+def index_of(options: Sequence[Option], value: object) -> int:
+    """Which option a value is: itself, or the only one that has its spelling.
+
+    Args:
+        options: Of one choice.
+        value: An option, or what a file gives back for one: numbers as floats or as text, `true`
+            and `false` as text, null as `null`, as nothing or as NaN.
+
+    Raises:
+        ValueError: None of them, or several.
+    """
+    for index, option in enumerate(options):
+        is_same_kind = isinstance(option, bool) == isinstance(value, bool)
+        if is_same_kind and isinstance(value, Option) and option == value:
+            return index
+    text = str(value)
+    text = "null" if text in _NOTHING else text
+    spelled = [index for index, option in enumerate(options) if text in _spellings(option)]
+    if len(spelled) != 1:
+        raise ValueError(value)
+    return spelled[0]
+
+
+_NOTHING = ("", "None", "nan", "<NA>")  # an empty cell as the csv module and pandas give it
+
+
+def _spellings(option: Option) -> tuple[str, ...]:
+    """How files write an option; Python's own spelling of booleans included."""
+    if option is None:
+        return ("null",)
+    if isinstance(option, bool):
+        return (str(option), str(option).lower())
+    if isinstance(option, int):
+        return (str(option), f"{option}.0")
+    return (str(option),)

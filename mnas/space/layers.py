@@ -154,7 +154,9 @@ def layer_block(
         return DepthwiseSeparable(**fields, se=se)
     if op == "fused_inverted_residual":
         return FusedInvertedResidual(**fields, expanded_channels=expanded, se=se)
-    if not fields.pop("expand") and expanded == in_channels:
+    assert width is not None
+    # What is stated counts: a ratio or a number that comes to the input's channels is no ratio 1.
+    if not fields.pop("expand") and width.ratio == 1:
         return DepthwiseSeparable(**fields, pointwise_activation=None, se=se)
     return InvertedResidual(**fields, expanded_channels=expanded, expand=True, se=se)
 

@@ -1,14 +1,22 @@
 """Choices and fields that can never matter: legal, and probably not what was meant."""
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mnas.arch import Fault
-from mnas.space.choices import Choice, Node, choices_in, values_of
-from mnas.space.layers import OP_FIELDS
+from mnas.space.choices import Ask, Choice, Node, branches, choices_in, resolve, values_of
+from mnas.space.layers import OP_FIELDS, Sizing
 from mnas.space.shapes import entrances, heads, leaves, sizings, stems
-from mnas.space.templates import NetworkTemplate, SpaceTemplate, Variant, layer_choices
+from mnas.space.templates import (
+    NetworkTemplate,
+    SpaceTemplate,
+    StageTemplate,
+    Variant,
+    layer_choices,
+)
+from mnas.space.walking import head_of
 from mnas.space.yaml_document import Place, YamlDocument
 
 Outcomes = dict[int, set[Any]]  # option index -> (everything else, what comes of it)
@@ -75,6 +83,7 @@ def _equal_options(space: SpaceTemplate) -> Iterator[tuple[Place, str]]:
                 for shape in passed.rest if index else passed.first:
                     _note_layer(layer, shape, (sizing, stage), outcomes, choices, index)
         _note_widths(network, outcomes, choices)
+        _note_sizes(network, outcomes, choices)
     by_place: dict[Place, list[tuple[Choice, Outcomes]]] = defaultdict(list)
     for name, choice in choices.items():
         by_place[choice.place].append((choice, outcomes[name]))
@@ -90,10 +99,37 @@ def _note_layer(
     if not asks:
         return
     for leaf in leaves(layer, shape, sizing, stage.scale):
-        for choice, option in leaf.asked.items():
-            choices[choice.name] = choice
-            rest = tuple((c.name, i) for c, i in leaf.asked.items() if c is not choice)
-            outcomes[choice.name][option].add((index, shape, sizing, rest, leaf.block))
+        _note(leaf.asked, (index, shape, sizing, leaf.block), outcomes, choices)
+
+
+def _note(
+    asked: dict[Choice, int], outcome: Any, outcomes: Any, choices: dict[str, Choice]
+) -> None:
+    """What comes of each choice that was asked, given the others."""
+    for choice, option in asked.items():
+        choices[choice.name] = choice
+        rest = tuple((c.name, i) for c, i in asked.items() if c is not choice)
+        outcomes[choice.name][option].add((rest, outcome))
+
+
+def _note_sizes(network: NetworkTemplate, outcomes: Any, choices: dict[str, Choice]) -> None:
+    """What the choices of the stem, of the stages' `out_channels` and of the head give."""
+    for sizing in sizings(network):
+
+        def stem(ask: Ask, sizing: Sizing = sizing) -> Any:
+            return resolve(network.stem, ask).at(sizing)
+
+        runs: list[Callable[[Ask], Any]] = [stem, functools.partial(head_of, network, sizing)]
+        for stage in network.stages:
+            if stage.layers:
+                runs.append(functools.partial(_out_channels, stage, sizing))
+        for run in runs:
+            for asked, found in branches(run):
+                _note(asked, (sizing, found), outcomes, choices)
+
+
+def _out_channels(stage: StageTemplate, sizing: Sizing, ask: Ask) -> int:
+    return sizing.scaled(resolve(stage.out_channels, ask), stage.scale)
 
 
 def _note_widths(network: NetworkTemplate, outcomes: Any, choices: dict[str, Choice]) -> None:

@@ -26,7 +26,11 @@ def load_space(path_or_shipped_name: str | Path) -> SearchSpace:
         document = read_yaml(path)
     except InvalidFileError as error:
         subject = str(error).partition("\n")[0]
-        raise InvalidSpaceError(subject, error.faults) from None
+        faults = list(error.faults)
+        if not path.exists() and path.stem in shipped_spaces():
+            hint = f"the space that ships with mnas has no suffix and no folder: {path.stem!r}"
+            faults.append(Fault("", hint))
+        raise InvalidSpaceError(subject, faults) from None
     return space_of(document)
 
 
@@ -63,6 +67,8 @@ def _path_of(given: str | Path) -> Path:
     if not is_bare or path.is_file():
         return path
     if given not in shipped_spaces():
+        if path.is_dir():
+            return path
         raise UnknownNameError("search space", str(given), shipped_spaces())
     return shipped_folder("search_spaces") / f"{given}.yaml"
 

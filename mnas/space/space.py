@@ -14,7 +14,7 @@ from mnas.arch.errors import did_you_mean
 from mnas.space import encoding, lint, shapes
 from mnas.space.automaton import Automaton, Identified, automaton_of
 from mnas.space.cheapest import cheapest_choices
-from mnas.space.choices import Choice, Option, branches, values_of
+from mnas.space.choices import Choice, Option, branches, index_of, values_of
 from mnas.space.errors import InvalidChoicesError, OutsideSpaceError
 from mnas.space.merging import merge_space
 from mnas.space.sizes import Size, size_of
@@ -102,7 +102,7 @@ class SearchSpace:
 
         def choose(choice: Choice) -> int:
             options = choice.options
-            return _index(options, trial.suggest_categorical(choice.name, options))
+            return index_of(options, trial.suggest_categorical(choice.name, options))
 
         return walk(self._identified.template, choose)[0]
 
@@ -110,7 +110,9 @@ class SearchSpace:
         """The architecture of some choices.
 
         Args:
-            choices: At least the active ones; inactive ones are ignored.
+            choices: At least the active ones; inactive ones are ignored. An option may also be
+                spelled as a CSV gives it back: `3.0` or `"3"` for 3, `"true"` for true, and
+                `"null"`, empty text or NaN for null.
 
         Raises:
             InvalidChoicesError: A name is unknown, an active one is missing, or a value is not
@@ -123,7 +125,7 @@ class SearchSpace:
 
         def choose(choice: Choice) -> int:
             try:
-                return _index(choice.options, choices[choice.name])
+                return index_of(choice.options, choices[choice.name])
             except KeyError:
                 faults.append(f"{choice.name}: missing; options: {_listed(choice)}")
             except ValueError:
@@ -206,7 +208,7 @@ class SearchSpace:
         """Choices and fields that can never matter, with their place in the file."""
         return lint.warnings(self._identified.template, self.document)
 
-    def for_data(self, *, num_classes: int, channels: int) -> "SearchSpace":
+    def for_data(self, num_classes: int, channels: int) -> "SearchSpace":
         """The same space for other data.
 
         Args:
@@ -214,11 +216,12 @@ class SearchSpace:
             channels: 1 for grey images, 3 for colour.
 
         Raises:
-            InvalidChoicesError: A number is below 1.
+            InvalidChoicesError: A number is no integer or below 1.
         """
-        if num_classes < 1 or channels < 1:
+        if any(type(number) is not int or number < 1 for number in (num_classes, channels)):
             raise InvalidChoicesError(
-                f"num_classes and channels must be at least 1; got {num_classes=}, {channels=}"
+                "num_classes and channels must be integers of at least 1; "
+                f"got {num_classes=}, {channels=}"
             )
         value = copy.deepcopy(self.document.value)
         value["num_classes"] = num_classes
@@ -257,7 +260,7 @@ class SearchSpace:
             for name in (choice.name, choice.sibling):
                 if name in given:
                     try:
-                        index = _index(choice.options, given[name])
+                        index = index_of(choice.options, given[name])
                     except ValueError:
                         continue
                     given[choice.name] = choice.options[index]
@@ -271,18 +274,6 @@ class SearchSpace:
 @functools.lru_cache(maxsize=16)
 def _size(identified: Identified) -> Size:
     return size_of(automaton_of(identified))
-
-
-def _index(options: tuple[Option, ...], value: Option) -> int:
-    """Which option a value is; numbers may have come back from a file as floats.
-
-    Raises:
-        ValueError: None of them.
-    """
-    for index, option in enumerate(options):
-        if option == value and isinstance(option, bool) == isinstance(value, bool):
-            return index
-    raise ValueError(value)
 
 
 def _listed(choice: Choice) -> str:

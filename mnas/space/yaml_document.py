@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.reader import ReaderError
 
 from mnas.arch import Fault, InvalidFileError
 
@@ -74,6 +75,10 @@ def read_yaml(path: str | Path) -> YamlDocument:
         raise InvalidFileError.at(
             f"{path} cannot be read:", "", f"not UTF-8 text ({error.reason} at byte {error.start})"
         ) from None
+    except IsADirectoryError:
+        raise InvalidFileError.at(
+            f"{path} cannot be read:", "", "it is a folder; name a file in it"
+        ) from None
     except OSError as error:
         raise InvalidFileError.at(
             f"{path} cannot be read:", "", error.strerror or str(error)
@@ -92,6 +97,10 @@ def parse_yaml(text: str, path: str = "<text>") -> YamlDocument:
         where = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
         problem = error.problem or error.context or "not YAML"
         raise InvalidFileError(f"{path} is not YAML:", [Fault("", problem, *where)]) from None
+    except ReaderError as error:
+        code, at = f"{error.character:#04x}", error.position
+        problem = f"not text: character {at} has the code {code}, which no YAML file may hold"
+        raise InvalidFileError(f"{path} is not YAML:", [Fault("", problem)]) from None
     except YAMLError as error:
         raise InvalidFileError(f"{path} is not YAML:", [Fault("", str(error))]) from None
     except _UnreadableError as error:

@@ -52,6 +52,11 @@ def test_an_unknown_name_is_told_with_the_near_one_and_all_known() -> None:
     )
 
 
+@pytest.mark.parametrize("written", ["MobileNet-V2", "mobilenetv2", "MOBILENET_V2"])
+def test_capitals_and_dashes_do_not_hide_the_name_that_is_meant(written: str) -> None:
+    assert did_you_mean(written, ["fbnet", "mobilenet_v2"]) == " (did you mean 'mobilenet_v2'?)"
+
+
 def test_nothing_is_suggested_for_a_name_that_is_like_none() -> None:
     assert did_you_mean("zzz", ["kernel"]) == ""
 

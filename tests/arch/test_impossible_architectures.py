@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import golden
+import numpy as np
 import pytest
 
 from mnas.arch import (
@@ -16,6 +17,7 @@ from mnas.arch import (
     InvalidArchitectureError,
     InvertedResidual,
     UniversalInvertedBottleneck,
+    plan,
 )
 
 BASE = golden.architecture("tv_mobilenet_v3_large")
@@ -203,3 +205,75 @@ def test_everything_impossible_is_told_at_once() -> None:
 
     even = [f"blocks.{index}.kernel" for index in (3, 4, 5, 12, 13, 14)]
     assert [fault.place for fault in caught.value.faults] == ["dropout", *even]
+
+
+STEM = BASE.stem
+SQUEEZE = SE(channels=8, activation="relu", gate="sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "problem"),
+    [
+        ({"num_classes": 10.0}, "num_classes", "an integer; got 10.0 (float)"),
+        ({"num_classes": True}, "num_classes", "an integer; got True (bool)"),
+        ({"num_classes": "10"}, "num_classes", "an integer; got '10' (str)"),
+        ({"num_classes": np.int64(10)}, "num_classes", "(numpy.int64)"),
+        ({"name": 5}, "name", "must be text; got 5 (int)"),
+        ({"name": ""}, "name", "must not be empty"),
+        ({"schema": "mnas.architecture/2"}, "schema", "must be 'mnas.architecture/1'"),
+        ({"dropout": "0.2"}, "dropout", "must be a number; got '0.2'"),
+        ({"dropout": True}, "dropout", "must be a number; got True"),
+        ({"padding": ["same"]}, "padding", "must be one of"),
+        ({"norm": dataclasses.replace(BASE.norm, eps="1e-5")}, "norm.eps", "must be a number"),
+        ({"norm": {"eps": 1e-5}}, "norm", "must be mnas.arch.BatchNorm"),
+        ({"input": (3, 32)}, "input", "must be mnas.arch.Input; got (3, 32) (tuple)"),
+        (
+            {"input": dataclasses.replace(BASE.input, resolution=32.0)},
+            "input.resolution",
+            "an integer",
+        ),
+        ({"stem": None}, "stem", "must be mnas.arch.Stem; got None"),
+        ({"stem": dataclasses.replace(STEM, kernel=3.0)}, "stem.kernel", "an integer; got 3.0"),
+        ({"stem": dataclasses.replace(STEM, stride="2")}, "stem.stride", "an integer; got '2'"),
+        ({"stem": dataclasses.replace(STEM, activation=None)}, "stem.activation", "must be one of"),
+        ({"blocks": None}, "blocks", "must be a tuple or a list; got None"),
+        ({"blocks": (*BASE.blocks, {"op": "conv"})}, "blocks.15", "must be mnas.arch.ConvBlock or"),
+        ({"blocks": with_block(2, kernel=[3])}, "blocks.2.kernel", "an integer; got [3] (list)"),
+        ({"blocks": with_block(2, stride=np.int64(1))}, "blocks.2.stride", "(numpy.int64)"),
+        ({"blocks": with_block(2, residual=1)}, "blocks.2.residual", "true or false; got 1 (int)"),
+        ({"blocks": with_block(2, op="conv")}, "blocks.2.op", "must be 'inverted_residual'"),
+        ({"blocks": with_block(3, se={"channels": 8})}, "blocks.3.se", "mnas.arch.SE or null"),
+        (
+            {"blocks": with_block(3, se=dataclasses.replace(SQUEEZE, channels=8.0))},
+            "blocks.3.se.channels",
+            "an integer; got 8.0",
+        ),
+        ({"head": (LINEAR, "pool")}, "head.1", "must be mnas.arch.HeadConv or"),
+        ({"head": (HeadPool(), dataclasses.replace(CONV, norm=1))}, "head.1.norm", "true or false"),
+        ({"head": (HeadPool(op="conv"),)}, "head.0.op", "must be 'pool' in a HeadPool"),
+    ],
+)
+def test_a_value_of_another_type(fields: dict[str, Any], place: str, problem: str) -> None:
+    with refuse(place, problem):
+        dataclasses.replace(BASE, **fields)
+
+
+def test_an_equal_number_of_another_type_is_told_though_the_right_one_was_met_before() -> None:
+    plan(BASE)
+
+    with refuse("blocks.2.expanded_channels", "an integer; got 72.0"):
+        dataclasses.replace(BASE, blocks=with_block(2, expanded_channels=72.0))
+
+    assert plan(dataclasses.replace(BASE)) == plan(BASE)
+
+
+def test_numbers_of_another_type_are_all_told_at_once() -> None:
+    with pytest.raises(InvalidArchitectureError, match="cannot be built") as caught:
+        dataclasses.replace(BASE, num_classes="10", blocks=with_block(4, kernel=5.0, stride=True))
+
+    told = [fault.place for fault in caught.value.faults]
+    assert told == ["num_classes", "blocks.4.kernel", "blocks.4.stride"]
+
+
+def test_a_list_of_blocks_becomes_a_tuple() -> None:
+    assert dataclasses.replace(BASE, blocks=list(BASE.blocks)) == BASE

@@ -1,7 +1,10 @@
 """Measuring has the machine alone, trainings share it."""
 
+import os
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mnas.arch import machine_lock
+from mnas.arch import MachineLockError, machine_lock
+from mnas.arch import machine as machine_module
 
 HOLD = """
 import sys
@@ -52,8 +56,7 @@ class Taking:
 @pytest.fixture(autouse=True)
 def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock of this test's own: the machine may really be training."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("MNAS_LOCK_FOLDER", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -115,3 +118,76 @@ def test_measurement_that_waits_goes_before_trainings_that_come_later() -> None:
 
     assert measuring.got_it.wait(10)
     assert training.got_it.wait(10)
+
+
+def taken() -> None:
+    with machine_lock(alone=False):
+        pass
+
+
+def test_every_user_may_open_the_lock_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        taken()
+    finally:
+        os.umask(before)
+
+    for name in ("mnas.lock", "mnas.turn"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o666
+
+
+def test_a_lock_that_may_only_be_read_is_enough(tmp_path: Path) -> None:
+    taken()
+    for path in tmp_path.iterdir():
+        path.chmod(0o444)
+
+    taken()
+
+    assert {path.name for path in tmp_path.iterdir()} == {"mnas.lock", "mnas.turn"}
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mnas.lock").symlink_to(tmp_path / "victim")
+
+    with pytest.raises(MachineLockError, match=r"mnas\.lock cannot be opened.*MNAS_LOCK_FOLDER"):
+        taken()
+
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_lock_that_may_not_be_opened_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, flags: int, mode: int = 0) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(
+        MachineLockError, match=r"mnas\.lock cannot be opened: Permission denied\. Remove the file"
+    ):
+        taken()
+
+
+def test_a_folder_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MNAS_LOCK_FOLDER", str(tmp_path / "nowhere"))
+
+    with pytest.raises(MachineLockError, match=r"nowhere/mnas\.lock cannot be opened: No such"):
+        taken()
+
+
+@pytest.mark.parametrize(("mode", "is_shared"), [(0o1777, True), (0o755, False)])
+def test_without_a_named_folder_the_lock_lies_where_all_users_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_shared: bool
+) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    own.mkdir()
+    shared.chmod(mode)
+    monkeypatch.delenv("MNAS_LOCK_FOLDER")
+    monkeypatch.setattr(machine_module, "_ALL_USERS", shared)
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+
+    taken()
+
+    assert (shared / "mnas.lock").exists() is is_shared
+    assert (own / "mnas.lock").exists() is not is_shared

@@ -133,6 +133,19 @@ def test_predictions_of_missing_blocks_are_above_zero_however_small_the_block(bl
     assert (model.predict_ms(list(blocks.values())) > 0).all()
 
 
+@pytest.mark.parametrize("absurd_ms", [1e-9, 1e-6])
+def test_a_few_absurdly_short_times_do_not_spoil_the_others(blocks, absurd_ms):
+    times = {key: cost_of(block) for key, block in blocks.items()}
+    absurd = dict.fromkeys(random.Random(0).sample(sorted(times), 2), absurd_ms)
+    truth = np.array([times[key] for key in times if key not in absurd])
+
+    model = fit_missing_model(list(blocks.values()), list((times | absurd).values()))
+
+    found = model.predict_ms([blocks[key] for key in times if key not in absurd])
+    assert np.median(np.abs(found / truth - 1)) < 0.1
+    assert np.abs(np.log(found / truth)).max() < np.log(3)
+
+
 def test_the_features_of_a_block_are_finite_and_never_negative(blocks):
     found = np.array([features_of(block) for block in blocks.values()])
 

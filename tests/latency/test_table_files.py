@@ -100,12 +100,22 @@ def test_the_first_line_names_the_schema_and_pandas_reads_the_rest(saved, table)
 def test_a_table_needs_no_more_header_than_schema_and_target(saved, table):
     lines = saved.read_text().splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith("#") or "schema" in line[:9]]
-    saved.write_text("".join([kept[0], '# target: {"runtime": "torch"}\n', *kept[1:]]))
+    target = '{"runtime": "other", "threads": 2, "dtype": "fp32", "batch": 1, "regime": "steady"}'
+    saved.write_text("".join([kept[0], f"# target: {target}\n", *kept[1:]]))
 
     read = LatencyTable.load(saved)
 
-    assert read.target == Target(runtime="torch")
+    assert read.target == Target(runtime="other", threads=2)  # of a runtime that mnas has not
     assert read.rows == table.rows
+
+
+def test_a_mark_at_the_beginning_and_blank_lines_at_the_end_are_accepted(saved, table):
+    saved.write_bytes(b"\xef\xbb\xbf" + saved.read_bytes() + b"\n  \n\n")
+
+    read = LatencyTable.load(saved)
+
+    assert read == table
+    assert not read.edited
 
 
 def test_a_missing_file_is_named_with_the_way_to_measure_one(tmp_path):
@@ -170,6 +180,12 @@ def test_a_row_that_no_table_can_have_is_named_by_its_line(saved, old, new, mess
         ("# empty_ms:", "# empty_mss:", "9:1: header: unknown key 'empty_mss'"),
         ('"threads": 1', '"threads": 0', "threads must be at least 1; got 0"),
         ('"threads": 1', '"thread": 1', "unknown fields ['thread'] of a target"),
+        ('"threads": 1', '"threads": "1"', "target.threads: must be a valid integer"),
+        ('"threads": 1', '"threads": true', "target.threads: must be a valid integer"),
+        ('"threads": 1, ', "", "2:1: target: not JSON, or impossible: a target needs threads too"),
+        ("# empty_ms: 0.004\n", "# empty_ms: 1e999\n", "1e999 is not a number a table can hold"),
+        ("# empty_ms: 0.004\n", '# empty_ms: "0.004"\n', "9:1: empty_ms: must be a valid number"),
+        ("# drift: 0.02\n", "# drift: false\n", "drift"),
         ("# drift: 0.02\n", "# empty_ms: 0.004\n", "11:1: empty_ms: is there twice"),
     ],
 )
@@ -221,6 +237,14 @@ def test_edited_rows_are_told_and_remembered(saved, caplog):
 
     assert table.edited
     assert "edited after they were measured" in caplog.text
+
+
+def test_an_edited_table_stays_so_when_it_is_written_again(saved):
+    edit(saved, "0.0033333333333333335,", "0.5,")
+
+    LatencyTable.load(saved).save(saved)
+
+    assert LatencyTable.load(saved).edited
 
 
 def test_a_table_without_a_measured_block_is_an_error(table):

@@ -2,12 +2,21 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from formulas import FormulaExecutor
 
+import mnas
 from mnas.arch import UnknownNameError
-from mnas.latency import LatencyTable, TableMismatchError, TableRow, Target, reachable_blocks
+from mnas.latency import (
+    LatencyTable,
+    TableMismatchError,
+    TableRow,
+    Target,
+    describe_device,
+    reachable_blocks,
+)
 from mnas.search import BudgetError, InvalidExperimentError, run_search
 from mnas.search.holding import RunHeldError, hold_run
 from mnas.search.trials import EvaluationFailuresError
@@ -46,7 +55,7 @@ def experiment(space, tmp_path):
         TableRow(block=key, ms=0.1, wall_ms=0.1, spread=0.0, runs=10, status="measured")
         for key in blocks
     )
-    table = LatencyTable(target=Target(), device="made for tests", runtime_version="0", rows=rows)
+    table = LatencyTable(target=Target(), device=describe_device(), runtime_version="0", rows=rows)
     table.save(tmp_path / "table.csv")
     path = tmp_path / "formula.yaml"
     path.write_text(EXPERIMENT)
@@ -106,7 +115,8 @@ def test_candidates_that_measure_over_the_budget_are_dropped_and_named(experimen
     slow = {}
 
     def measured(self, networks):
-        slow.update({arch.id: 60.0 if index == 0 else 1.0 for index, arch in enumerate(networks)})
+        for arch in networks:
+            slow.setdefault(arch.id, 1.0 if slow else 60.0)
         return slow
 
     monkeypatch.setattr("mnas.search.confirming.Comparison._measured", measured)
@@ -129,7 +139,12 @@ def test_nothing_within_the_budget_when_measured_ends_with_exit_code_3(experimen
         searched(experiment)
 
     assert caught.value.exit_code == 3
-    assert (experiment.parent / "run" / "records.csv").is_file()
+    run = mnas.Run.load(experiment.parent / "run")
+    assert run.verdict["winner"] is None
+    assert run.verdict["reason"] == "over_budget"
+    assert len(run.verdict["dropped"]) >= 6
+    with pytest.raises(mnas.MnasError, match="measured over the budget"):
+        run.best()
 
 
 def test_budget_that_no_network_can_meet_names_the_fastest_and_its_latency(experiment):
@@ -188,6 +203,82 @@ def test_run_that_another_driver_holds_is_refused(experiment):
 def test_table_of_another_runtime_is_refused_with_both_sides(experiment):
     with pytest.raises(TableMismatchError, match=r"onnxruntime.*torch"):
         searched(experiment, "targets.0.runtime=torch")
+
+    assert not (experiment.parent / "run").exists()
+
+
+def test_table_of_another_device_is_searched_with_and_nothing_is_timed_here(experiment):
+    table = LatencyTable.load(experiment.parent / "table.csv")
+    replace(table, device="a small board").save(experiment.parent / "board.csv")
+
+    verdict = searched(experiment, "targets.0.table=board.csv").verdict
+
+    assert verdict["winner"]["measured_ms"] is None
+    assert verdict["winner"]["predicted_ms"] > 0
+    assert not (experiment.parent / "run" / "timing.json").exists()
+
+
+def test_refused_budget_leaves_no_folder_and_a_raised_one_is_accepted(experiment):
+    with pytest.raises(BudgetError, match="no network of tiny meets"):
+        searched(experiment, "targets.0.budget_ms=0.1")
+    assert not (experiment.parent / "run").exists()
+
+    assert searched(experiment, "targets.0.budget_ms=40").verdict["winner"]
+
+
+def test_constraint_that_no_network_can_meet_names_the_smallest(experiment):
+    with pytest.raises(BudgetError, match=r"no network of tiny has at most 10 params: .* has \d"):
+        searched(experiment, "constraints.params=10")
+
+
+def test_edited_space_is_refused_on_resume(experiment):
+    searched(experiment)
+    space = experiment.parent / "tiny.yaml"
+    space.write_text(space.read_text().replace("kernel: {each: [3, 5]}", "kernel: {each: [3, 7]}"))
+
+    with pytest.raises(InvalidExperimentError, match=r"begun with other content: space was"):
+        searched(experiment, "search.trials=9")
+
+
+def test_failed_confirmation_is_not_trained_again_on_resume(experiment):
+    class FailingOnce(WeightsExecutor):
+        def _score(self, task):
+            self._fails = lambda arch: task.stage == "confirm"
+            return super()._score(task)
+
+    with pytest.raises(EvaluationFailuresError, match="no candidate was confirmed"):
+        searched(experiment, executor=FailingOnce())
+    healthy = WeightsExecutor()
+    with pytest.raises(EvaluationFailuresError, match="no candidate was confirmed"):
+        searched(experiment, executor=healthy)
+
+    assert healthy.performed == []
+
+
+def test_test_images_are_not_read_again_when_a_finished_run_is_run_again(experiment, monkeypatch):
+    first = searched(experiment).verdict
+    monkeypatch.setattr(
+        "mnas.search.confirming.Comparison._test_shares",
+        lambda *_: pytest.fail("test was read again"),
+    )
+
+    assert searched(experiment).verdict == first
+
+
+def test_repeated_baseline_is_refused(experiment):
+    with pytest.raises(InvalidExperimentError, match="baselines: names must differ"):
+        searched(experiment, "baselines=[mobilenet_v2, mobilenet_v2]")
+
+
+def test_first_error_reaches_the_person_when_the_report_fails_too(experiment, monkeypatch):
+    monkeypatch.setattr("mnas.search.searching.write_report", lambda run: 1 / 0)
+    monkeypatch.setattr(
+        "mnas.search.confirming.Comparison._measured",
+        lambda self, networks: {arch.id: 60.0 for arch in networks},
+    )
+
+    with pytest.raises(BudgetError, match="no candidate measured within"):
+        searched(experiment)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.space.documents import space_of_document
 
 
@@ -67,3 +69,52 @@ def test_a_field_of_the_defaults_may_go_unused():
 
 def test_a_stage_that_is_never_built_is_told():
     assert ("stages.0", "never built: its depth is always 0") in told(space({"depth": 0}))
+
+
+ITEM = {"op": "conv", "activation": "relu"}
+STEM = {"kernel": 3, "stride": 2, "activation": "relu"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"stem": {**STEM, "out_channels": [16, 17, 32]}}, "stem.out_channels.1"),
+        (
+            {"stem": [{"name": "a", **STEM, "out_channels": 8}, {**STEM, "out_channels": 9}]},
+            "stem",
+        ),
+        (
+            {"head": [{**ITEM, "out_channels": [32, 33, 64]}, {"op": "pool"}]},
+            "head.0.out_channels.1",
+        ),
+        (
+            {
+                "head": [
+                    {"op": "pool"},
+                    [
+                        {**ITEM, "name": "a", "out_channels": 32},
+                        None,
+                        {**ITEM, "name": "b", "out_channels": 33},
+                    ],
+                ]
+            },
+            "head.1.2",
+        ),
+    ],
+)
+def test_stems_and_heads_that_round_to_the_same_are_duplicates(changed, place):
+    stage = {"out_channels": 64}  # what comes in may make no difference to the stage
+    assert [fault[0] for fault in told(space(stage, width=0.5, **changed))] == [place]
+    assert told(space(stage, width=2.0, **changed, rounding={"divisor": 1})) == []
+
+
+def test_out_channels_that_round_to_the_same_are_duplicates():
+    changed = {"out_channels": [24, 25, 48]}
+    (fault,) = told(space(changed, width=0.5))
+    assert fault == ("stages.0.out_channels.1", "the same networks as option 24, in every context")
+    assert told(space(changed, width=[0.5, 1.0])) == []
+
+
+def test_out_channels_that_all_round_to_the_same_are_dead():
+    (fault,) = told(space({"out_channels": [24, 25]}, width=0.5))
+    assert fault == ("stages.0.out_channels", "never matters: every option gives the same networks")

@@ -2,11 +2,19 @@
 
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from mnas.arch import DepthwiseSeparable, InvertedResidual, UnknownNameError
-from mnas.space import InvalidSpaceError, SearchSpace, load_space, space_from_yaml
+from mnas.space import (
+    InvalidChoicesError,
+    InvalidSpaceError,
+    SearchSpace,
+    load_published,
+    load_space,
+    space_from_yaml,
+)
 
 GOOD = """\
 schema: mnas.space/1
@@ -181,6 +189,22 @@ def test_expansion_one_has_no_expanding_convolution_unless_asked_for():
     assert with_it[0].expanded_channels == 8
 
 
+@pytest.mark.parametrize(
+    "stated", ["expansion: 1.05", "expansion: 0.9", "expanded_channels: 8", "expansion: 1.1"]
+)
+def test_a_width_that_only_comes_to_the_input_s_keeps_its_expanding_convolution(stated):
+    first = blocks_of(space_with("expansion: 3", stated))[0]
+    assert isinstance(first, InvertedResidual)
+    assert first.expanded_channels == 8  # as many as come in
+
+
+def test_width_does_not_decide_whether_there_is_an_expanding_convolution():
+    text = GOOD.replace("expansion: 3", "expanded_channels: 12") + "width: [0.5, 1.0, 2.0]\n"
+    first = [arch.blocks[0] for arch in space_from_yaml(text).enumerate()]
+    assert [type(block) for block in first] == [InvertedResidual] * 3
+    assert [block.expanded_channels for block in first] == [8, 12, 24]
+
+
 def test_residual_is_where_shapes_allow_unless_false():
     assert [block.residual for block in blocks_of(space_from_yaml(GOOD))] == [False, True, False]
     never = blocks_of(space_with("expansion: 3", "expansion: 3, residual: false"))
@@ -293,6 +317,58 @@ def test_for_data_replaces_what_the_data_decides():
     assert (arch.num_classes, arch.input.channels) == (7, 1)
     assert grey.digest != space.digest
     assert grey.choices == space.choices
+    assert space.for_data(7, 1) == grey
+
+
+@pytest.mark.parametrize("numbers", [(0, 3), (10, -1), (10.0, 3), (True, 3), ("10", 3)])
+def test_for_data_refuses_what_no_data_has(numbers):
+    with pytest.raises(InvalidChoicesError, match=r"integers of at least 1; got num_classes="):
+        space_from_yaml(GOOD).for_data(*numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.yaml", b"", r"got an empty file"),
+        ("comment.yaml", b"# nothing else\n", r"got an empty file"),
+        ("archive.yaml", b"PK\x03\x04", r"not text: character 2 has the code 0x03"),
+        ("image.yaml", b"\x89PNG", r"not UTF-8 text \(invalid start byte at byte 0\)"),
+        ("list.yaml", b"[1, 2]", r"1:1: document: must be a mapping.*got \[1, 2\]"),
+    ],
+)
+def test_a_file_that_is_something_else_is_told_as_what_it_is(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidSpaceError, match=f"{re.escape(name)} .*:\n.*{said}"):
+        load_space(tmp_path / name)
+
+
+def test_a_folder_is_no_space(tmp_path, monkeypatch):
+    (tmp_path / "spaces").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for given in (tmp_path / "spaces", "spaces"):
+        with pytest.raises(InvalidSpaceError, match="it is a folder; name a file in it"):
+            load_space(given)
+
+
+def test_a_folder_does_not_hide_the_space_that_ships(tmp_path, monkeypatch):
+    (tmp_path / "small_28").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_space("small_28").name == "small_28"
+
+
+@pytest.mark.parametrize("given", ["small_28.yaml", "search_spaces/small_28", Path("small_28")])
+def test_a_missing_file_named_like_a_shipped_space_tells_its_name(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidSpaceError, match=r"No such file(.|\n)*no folder: 'small_28'"):
+        load_space(given)
+
+
+@pytest.mark.parametrize("given", ["MobileNet-V2", "mobilenetv2", "MOBILENET_V2"])
+def test_another_spelling_of_a_shipped_name_is_understood(given):
+    with pytest.raises(UnknownNameError, match=r"search space.*did you mean 'mobilenet_v2'"):
+        load_space(given)
+    with pytest.raises(UnknownNameError, match=r"published network.*did you mean 'mobilenet_v2'"):
+        load_published(given)
 
 
 def test_the_digest_does_not_see_comments_and_flow():

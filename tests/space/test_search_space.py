@@ -1,24 +1,30 @@
 """What a search space does with architectures and choices."""
 
+import csv
 import dataclasses
 import pickle
 import random
+import re
 import subprocess
 import sys
 
+import numpy as np
 import optuna
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnas.arch import count, layer_macs, plan
+from mnas.arch import Architecture, count, layer_macs, plan
+from mnas.results import Record
+from mnas.results.frames import option_text, records_frame
 from mnas.space import (
     InvalidChoicesError,
     OutsideSpaceError,
     load_published,
     load_space,
 )
-from mnas.space.choices import branches
+from mnas.space.choices import branches, index_of
 from mnas.space.walking import walk
 from tests.space.documents import space_of_document
 from tests.strategies import space_documents
@@ -123,6 +129,112 @@ def test_decode_takes_numbers_as_a_csv_gives_them_back():
         name: float(value) if isinstance(value, int) else value for name, value in choices.items()
     }
     assert SMALL.decode(floats) == SMALL.decode(choices)
+
+
+KINDS = space_of_document(
+    {
+        "schema": "mnas.space/1",
+        "name": "every_kind_of_option",
+        "input": {"channels": 3, "resolution": [16, 24]},
+        "width": [0.5, 1.0],
+        "stem": {"kernel": 3, "stride": 1, "out_channels": 16, "activation": "relu"},
+        "stages": [
+            {
+                "op": "depthwise_separable",
+                "depth": [1, 2],
+                "kernel": {"each": [3, 5]},
+                "out_channels": 16,
+                "activation": ["relu", "silu"],
+                "pointwise_activation": {"each": [None, "relu"]},
+                "se": [
+                    None,
+                    {"name": "four", "channels": 4, "activation": "relu", "gate": "sigmoid"},
+                    {"channels": 8, "activation": "relu", "gate": "sigmoid"},
+                ],
+                "residual": {"each": [True, False]},
+            }
+        ],
+        "head": [{"op": "pool"}, [None, {"name": "wide", "op": "linear", "out_features": 8}]],
+    }
+)
+
+
+def record_of(number: int, arch: Architecture) -> Record:
+    return Record(
+        number=number,
+        id=arch.id,
+        kind="trial",
+        rung=None,
+        epochs=1,
+        seed=0,
+        state="complete",
+        reason=None,
+        accuracy=0.5,
+        latency_ms={},
+        measured_ms={},
+        params=1,
+        macs=1,
+        peak_activation_bytes=1,
+        seconds=1.0,
+        started="2026-01-01T00:00:00+00:00",
+        choices=KINDS.encode(arch),
+    )
+
+
+def as_the_run_writes_it(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """Nulls and booleans spelled as in `records.csv`; what is not active stays empty."""
+    return frame.map(lambda cell: cell if isinstance(cell, float) else option_text(cell))
+
+
+@pytest.mark.parametrize("written", [lambda frame: frame, as_the_run_writes_it])
+@pytest.mark.parametrize("options", [{}, {"dtype": str}, {"dtype_backend": "numpy_nullable"}])
+def test_a_table_of_records_decodes_after_a_csv_file(written, options, tmp_path):
+    networks = [KINDS.sample(random.Random(seed)) for seed in range(60)]
+    frame = records_frame([record_of(i, arch) for i, arch in enumerate(networks)], [])
+    names = [name for name in KINDS.choices if name in frame]
+    written(frame[names]).to_csv(tmp_path / "records.csv", index=False)
+
+    rows = pandas.read_csv(tmp_path / "records.csv", **options).to_dict("records")
+
+    assert [KINDS.decode(row) for row in rows] == networks
+
+
+def test_every_single_row_decodes_whatever_kinds_pandas_makes_of_it(tmp_path):
+    for seed in range(40):
+        arch = KINDS.sample(random.Random(seed))
+        frame = records_frame([record_of(0, arch)], [])
+        as_the_run_writes_it(frame[list(KINDS.encode(arch))]).to_csv(tmp_path / "one.csv")
+        (row,) = pandas.read_csv(tmp_path / "one.csv", index_col=0).to_dict("records")
+        with (tmp_path / "one.csv").open() as file:
+            (texts,) = ({k: v for k, v in row.items() if k} for row in csv.DictReader(file))
+
+        assert KINDS.decode(row) == KINDS.decode(texts) == arch
+
+
+@pytest.mark.parametrize(
+    ("options", "value", "index"),
+    [
+        ((3, "3"), "3", 1),
+        ((3, "3"), 3.0, 0),
+        ((True, 1), 1, 1),
+        ((1, True), np.True_, 1),
+        ((3, 5), np.int64(5), 1),
+        ((0.5, 1.0), "1.0", 1),
+        ((None, "null"), "null", 1),
+        ((None, "null"), None, 0),
+        ((False, True), "true", 1),
+    ],
+)
+def test_an_option_is_found_by_itself_before_its_spelling(options, value, index):
+    assert index_of(options, value) == index
+
+
+@pytest.mark.parametrize(
+    ("options", "value"), [((3, "3.0"), np.str_("03")), ((True, "True"), np.True_), ((3, 5), None)]
+)
+def test_a_spelling_of_none_or_of_several_options_is_refused(options, value):
+    with pytest.raises(ValueError, match=re.escape(str(value))):
+        index_of(options, value)
 
 
 def test_decode_tells_unknown_missing_and_impossible_choices_at_once():
