@@ -158,6 +158,8 @@ def _wording(found: ErrorDetails, path: tuple[str | int, ...], known: Iterable[s
             return f"must be one of {allowed}; got {_short(tag)}{near}"
         case "json_invalid":
             return message
+    if found["type"] == "value_error" and "; got" in message:
+        return message.removeprefix("Value error, ")
     said = message.removeprefix("Value error, ").removeprefix("Input should be ")
     allowed = f"must be {said}" if message.startswith("Input should be ") else said
     return f"{allowed}; got {_short(found['input'])}"

@@ -73,7 +73,7 @@ def export_network(
     Raises:
         ExportMismatchError: Some file does not compute what the network computes; names each
             with its figure, and nothing is left.
-        UnknownNameError: A format that is not known.
+        UnknownNameError: A format that is not known; one of a later version is an ExportError.
         WeightsError: The weights are not those of the architecture.
         ExportError: Anything else that cannot be exported as asked.
         TableMismatchError: The table is of another kind of target.

@@ -20,6 +20,7 @@ from mnas.nets import build
 from mnas.training import load_weights, save_weights
 
 SUBPROCESS_TIMEOUT_S = 600
+_NOT_YET = ("coreml", "executorch", "litert", "ncnn", "onnx-int8", "openvino", "timm")
 
 _RUN_SOURCE = """
 import importlib.util
@@ -92,12 +93,18 @@ def exporters_of(formats: str | Sequence[str]) -> dict[str, Exporter]:
     """The exporters that were asked for, each once, in the order asked.
 
     Raises:
-        ExportError: None was asked for.
+        ExportError: None was asked for, or one of a later version.
         UnknownNameError: A format that is not known; lists the known ones.
     """
     names = dict.fromkeys([formats] if isinstance(formats, str) else formats)
     if not names:
         raise ExportError(f"no format was asked for; known: {', '.join(EXPORTERS)}")
+    later = [name for name in names if name in _NOT_YET]
+    if later:
+        listed = ", ".join(map(repr, later))
+        raise ExportError(
+            f"formats that are not in this version yet: {listed}; known: {', '.join(EXPORTERS)}"
+        )
     for name in names:
         if name not in EXPORTERS:
             raise UnknownNameError("format", name, EXPORTERS)

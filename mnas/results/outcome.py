@@ -28,11 +28,16 @@ def headline(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html:
     """The answer in words: what was gained over the best scaled published network."""
     if verdict is None:
         return _unfinished(run, accuracies)
+    if verdict.winner is None and verdict.reason == "failed":
+        return _answer(
+            "No candidate could be confirmed",
+            "Every training of the confirmation failed; records.csv has the reasons.",
+        )
     if verdict.winner is None:
         budget = milliseconds(verdict.budget_ms)
         return _answer(
             "No network kept the budget",
-            f"Every confirmed network measured over {budget} on {verdict.target}. "
+            f"Every candidate that was timed measured over {budget} on {verdict.target}. "
             "Raise the budget, or search a smaller space.",
         )
     if verdict.baseline is None or verdict.gain is None:

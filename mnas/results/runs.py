@@ -134,8 +134,16 @@ class Run:
         """Name and candidates of the stages that count for `best`, the most trustworthy first."""
         seeds = (self.experiment.get("confirm") or {}).get("seeds") or 1
         ladder = rungs(self.evaluations)
+        compared = [entry.get("id") for entry in (self.verdict or {}).get("confirmed") or []]
         return [
-            ("confirm", confirmed(self.evaluations, seeds=seeds)),
+            (  # once there is a verdict, only what it compared: a run may have been extended
+                "confirm",
+                [
+                    candidate
+                    for candidate in confirmed(self.evaluations, seeds=seeds)
+                    if not compared or candidate.id in compared
+                ],
+            ),
             *(("proxy", at_rung(self.evaluations, each)) for each in reversed(ladder)),
         ]
 

@@ -77,6 +77,7 @@ class Verdict:
         target: The device whose latency was measured.
         noise_floor: Relative repeatability of that measurement.
         gain: None without a baseline.
+        reason: Why there is no winner: `over_budget` (measured) or `failed` (training).
     """
 
     winner: Confirmed | None = None
@@ -87,6 +88,7 @@ class Verdict:
     gain: Gain | None = None
     dropped: tuple[Dropped, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()
+    reason: str | None = None
 
     __pydantic_config__ = _LENIENT
 

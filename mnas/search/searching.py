@@ -193,7 +193,10 @@ class _Session:
         try:
             with self.stop.draining():
                 with self._timed("search"):
+                    before = len(store.all())
                     self._trials(store, executor)
+                    if len(store.all()) > before:  # a verdict on fewer trials is out of date
+                        (self.directory / "verdict.json").unlink(missing_ok=True)
                 self._end_if_stopped()
                 with self._timed("baselines"):
                     baselines = score_baselines(

@@ -13,9 +13,12 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from mnas.arch import write_atomically
+from mnas.arch import Architecture, write_atomically
+from mnas.training.dataset import Dataset
+from mnas.training.recipes import FullRecipe, ProxyRecipe
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +36,20 @@ class Checkpoint:
     identity: Mapping[str, Any]
     notes: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+
+
+def identity_of(
+    arch: Architecture, *, data: Dataset, recipe: ProxyRecipe | FullRecipe, seed: int, threads: int
+) -> dict[str, Any]:
+    """What decides the tensors of a training: another thread or torch may round differently."""
+    return {
+        "architecture": arch.id,
+        "seed": seed,
+        "data": data.fingerprint,
+        "recipe": recipe.digest,
+        "threads": threads,
+        "torch": str(torch.__version__),
+    }
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

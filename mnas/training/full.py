@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mnas.arch import Architecture, MnasError, machine_lock, write_atomically
 from mnas.training.batches import Images, images_of
-from mnas.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mnas.training.checkpoints import Checkpoint, identity_of, read_checkpoint, write_checkpoint
 from mnas.training.dataset import Dataset
 from mnas.training.fitting import require_fit
 from mnas.training.judging import accuracy_of, judged_copy, marks
@@ -77,7 +77,7 @@ def train_network(
         recipe: How to train.
         seed: Decides initial weights, order of data and augmentation.
         directory: Made if it is not there.
-        threads: torch's threads.
+        threads: torch's threads; a training continues with as many as it began.
         progress: Called after each epoch with epochs done, epochs in all, and a line to show.
 
     Returns:
@@ -85,18 +85,14 @@ def train_network(
 
     Raises:
         MisfitError: The network cannot be trained on this data.
-        OtherTrainingError: The directory holds the training of something else.
+        OtherTrainingError: The directory holds the training of something else, or one made with
+            other threads or another version of torch.
         DivergedError: The loss became NaN; a smaller learning rate may help.
         UnwritableFileError: The directory cannot be written.
     """
     require_fit(arch, data)
     data = data.resized(arch.input.resolution)
-    identity = {
-        "architecture": arch.id,
-        "seed": seed,
-        "data": data.fingerprint,
-        "recipe": recipe.digest,
-    }
+    identity = identity_of(arch, data=data, recipe=recipe, seed=seed, threads=threads)
     with machine_lock(alone=False), threads_set_to(threads):
         images = images_of(data.train, data)
         training = Training(arch, images, recipe.method, seed)
@@ -104,10 +100,10 @@ def train_network(
         course.take_up()
         write_atomically(directory / "architecture.json", arch.to_json())
         course.run(images_of(data.val, data), progress)
-    val, test = (
-        accuracy_of(arch, course.weights, split, data, threads) if split is not None else None
-        for split in (data.val, data.test)
-    )
+        val, test = (
+            accuracy_of(arch, course.weights, split, data, threads) if split is not None else None
+            for split in (data.val, data.test)
+        )
     assert val is not None
     trained = TrainedNetwork(
         directory=directory,
@@ -142,7 +138,8 @@ class _Course:
 
     def take_up(self) -> None:
         """Continue from the directory's last checkpoint, if it has one."""
-        checkpoint = read_checkpoint(self._directory / "last.safetensors")
+        path = self._directory / "last.safetensors"
+        checkpoint = read_checkpoint(path)
         if checkpoint is None:
             return
         differing = [
@@ -157,6 +154,16 @@ class _Course:
                 f"{self._directory} holds another training ({told}). Choose another directory, or "
                 "remove this one"
             )
+        try:
+            self._take(checkpoint)
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise OtherTrainingError(
+                f"{path} cannot be continued: what it holds is not this network's training "
+                f"({type(error).__name__}: {error}). Remove it to train from the start, or choose "
+                "another directory"
+            ) from None
+
+    def _take(self, checkpoint: Checkpoint) -> None:
         self._training.continue_from(checkpoint.tensors, len(checkpoint.notes["rows"]))
         self._rows = list(checkpoint.notes["rows"])
         self.best_epoch = checkpoint.notes["best_epoch"]

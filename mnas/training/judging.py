@@ -1,7 +1,7 @@
 """Saying how good a trained network is: statistics re-estimated on a copy, then images counted."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +19,16 @@ from mnas.training.weights import load_weights
 _BATCH = 256
 
 
-def judged_copy(training: Training, images: Images, method: Method) -> nn.Module:
+def do_nothing() -> None:
+    """Before a batch, when nobody watches the time."""
+
+
+def judged_copy(
+    training: Training,
+    images: Images,
+    method: Method,
+    on_batch: Callable[[], None] = do_nothing,
+) -> nn.Module:
     """A copy of the network as it is judged: averaged weights, BatchNorm statistics of its own.
 
     Short trainings mislead until the statistics are re-estimated: they lag behind the weights. The
@@ -29,17 +38,20 @@ def judged_copy(training: Training, images: Images, method: Method) -> nn.Module
         training: Not changed.
         images: Training images; the first `recalibration_images` of them are used, unaugmented.
         method: The recipe's.
+        on_batch: Called before each batch; what it raises ends the work.
     """
     module = copy.deepcopy(training.module)
     with torch.no_grad():
         parameters = dict(module.named_parameters())
         for name, value in training.average().items():
             parameters[name].copy_(value)
-        _recalibrate(module, images, method)
+        _recalibrate(module, images, method, on_batch)
     return module
 
 
-def _recalibrate(module: nn.Module, images: Images, method: Method) -> None:
+def _recalibrate(
+    module: nn.Module, images: Images, method: Method, on_batch: Callable[[], None]
+) -> None:
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     module.eval()
@@ -50,14 +62,20 @@ def _recalibrate(module: nn.Module, images: Images, method: Method) -> None:
     count = min(method.recalibration_images, len(images.labels))
     size = min(method.batch_size, count)
     for pixels, _ in images.in_order(size, limit=count // size * size):
+        on_batch()
         module(pixels)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
 
 
-def marks(module: nn.Module, images: Images) -> Tensor:
+def marks(module: nn.Module, images: Images, on_batch: Callable[[], None] = do_nothing) -> Tensor:
     """Which images a network in `eval` mode gets right.
+
+    Args:
+        module: Not changed.
+        images: What to look at.
+        on_batch: Called before each batch; what it raises ends the work.
 
     Returns:
         (n,) bool in the order of the images.
@@ -68,6 +86,7 @@ def marks(module: nn.Module, images: Images) -> Tensor:
     found = []
     with torch.inference_mode():
         for pixels, labels in images.in_order(_BATCH):
+            on_batch()
             logits = module(pixels)
             if not bool(torch.isfinite(logits).all()):
                 raise DivergedError("the network's outputs are not finite numbers")

@@ -20,6 +20,7 @@ SOURCES: Mapping[str, Callable[[DataSpec], Pool]] = {
     "npz": npz,
     "synthetic": synthetic,
 }
+_NOT_YET = ("cifar", "cifar10", "cifar100", "hf", "imagefolder", "parquet", "python", "torchvision")
 _DEFAULT_SHARE = 0.2
 
 
@@ -38,10 +39,18 @@ def load_data(spec: DataSpec, resolution: int) -> Dataset:
 
     Raises:
         UnknownNameError: No such source; lists the known ones.
-        DataError: A file is missing, damaged or does not fit; names it and what to do.
+        DataError: A file is missing, damaged or does not fit, or the source is one of a later
+            version; names it and what to do.
     """
     if resolution < 1:
         raise DataError(f"the resolution must be at least 1 pixel; got {resolution}")
+    kind = spec.source.partition(":")[0]
+    if kind in _NOT_YET:
+        raise DataError(
+            f"data.source: {spec.source!r} is not in this version yet; known: "
+            f"{', '.join(SOURCES)}. Arrays of images and labels in one file are read by the source "
+            "npz"
+        )
     if spec.source not in SOURCES:
         raise UnknownNameError("data source", spec.source, SOURCES)
     pool = SOURCES[spec.source](spec)

@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mnas.arch import Architecture, UnwritableFileError, machine_lock
 from mnas.training.batches import Images, images_of
-from mnas.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from mnas.training.checkpoints import Checkpoint, identity_of, read_checkpoint, write_checkpoint
 from mnas.training.dataset import Dataset
 from mnas.training.fitting import require_fit
 from mnas.training.judging import judged_copy, marks
@@ -117,14 +116,7 @@ class _Ladder:
     ) -> None:
         self.recipe, self.seed = recipe, seed
         self._arch, self._data, self._folder = arch, data, checkpoints
-        self._identity = {
-            "architecture": arch.id,
-            "seed": seed,
-            "data": data.fingerprint,
-            "recipe": recipe.digest,
-            "threads": threads,
-            "torch": str(torch.__version__),
-        }
+        self._identity = identity_of(arch, data=data, recipe=recipe, seed=seed, threads=threads)
 
     def train(self, epochs: int, on_step: Callable[[], None]) -> tuple[Training, Images]:
         """The training after so many epochs, and its images."""
@@ -184,9 +176,11 @@ def _scored(ladder: _Ladder, epochs: int, threads: int, weights_to: Path | None 
     with machine_lock(alone=False), threads_set_to(threads):
         start = time.monotonic()
         try:
-            training, images = ladder.train(epochs, _deadline(ladder.recipe.timeout_s, start))
-            module = judged_copy(training, images, ladder.recipe.method)
-            found = marks(module, ladder.validation())
+            require_time = _deadline(ladder.recipe.timeout_s, start)
+            training, images = ladder.train(epochs, require_time)
+            module = judged_copy(training, images, ladder.recipe.method, require_time)
+            found = marks(module, ladder.validation(), require_time)
+            require_time()
             if weights_to is not None:
                 save_weights(module, weights_to)
         except UnwritableFileError:

@@ -61,7 +61,7 @@ class ProxyRecipe:
         shift: Images are moved by up to this share of their side, at random.
         flip: Whether images are mirrored at random; wrong for digits and letters.
         recalibration_images: Training images that re-estimate the statistics of BatchNorm.
-        timeout_s: Wall time after which a training fails, in seconds.
+        timeout_s: Wall time after which a training fails, judging included, in seconds.
 
     Raises:
         RecipeError: A value that no training can have.
