@@ -1,7 +1,8 @@
-"""Ten published networks and their exact counts, each standing for one mechanism of the family."""
+"""Counts that mnas did not compute: ten networks for one mechanism each, and all that ship."""
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 from mnas.arch import Architecture
 
@@ -24,4 +25,22 @@ def counts() -> list[tuple[str, str, int]]:
     with (_FOLDER / "counts.csv").open(newline="") as file:
         return [
             (row["network"], row["quantity"], int(row["value"])) for row in csv.DictReader(file)
+        ]
+
+
+class Published(NamedTuple):
+    """A figure that somebody else published of a network that ships."""
+
+    network: str
+    quantity: str
+    value: int
+    tolerance: int
+
+
+def published() -> list[Published]:
+    """The rows of `published.csv`; tolerance is half of the last digit that was printed."""
+    with (_FOLDER / "published.csv").open(newline="") as file:
+        return [
+            Published(row["network"], row["quantity"], int(row["value"]), int(row["tolerance"]))
+            for row in csv.DictReader(file)
         ]
