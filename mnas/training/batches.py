@@ -23,16 +23,28 @@ class Images:
     """Images as the loop wants them.
 
     Attributes:
-        pixels: (n, r, r, c) uint8, channels last.
+        pixels: (m, r, r, c) uint8, channels last; perhaps a file that is read where it is looked
+            at, so ask for images with `take`.
+        rows: (n,) int64, where in `pixels` each image is; None where m is n, in order.
         labels: (n,) int64.
+        num_classes: How many classes there are.
         offset: (c,) mean pixel, 0 to 255.
         scale: (c,) one over the standard deviation of a pixel, 0 to 255.
     """
 
     pixels: Tensor
+    rows: Tensor | None
     labels: Tensor
+    num_classes: int
     offset: Tensor
     scale: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: Tensor) -> Tensor:
+        """(k, r, r, c) pixels of images, by their numbers (k,) among all n."""
+        return self.pixels[chosen if self.rows is None else self.rows[chosen]]
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """(n, r, r, c) pixels as the (n, c, r, r) channels_last floats a network takes."""
@@ -42,54 +54,30 @@ class Images:
         self, batch_size: int, limit: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches without augmentation, in the order of the split, of the first `limit` images."""
-        count = len(self.labels) if limit is None else min(limit, len(self.labels))
+        count = len(self) if limit is None else min(limit, len(self))
         for start in range(0, count, batch_size):
-            stop = min(start + batch_size, count)
-            yield self.normalised(self.pixels[start:stop]), self.labels[start:stop]
+            chosen = torch.arange(start, min(start + batch_size, count))
+            yield self.normalised(self.take(chosen)), self.labels[chosen]
 
 
 def images_of(split: Split, data: Dataset, indices: NDArray[np.int64] | None = None) -> Images:
     """Take images of a split, normalised by the data's mean and deviation.
 
     Args:
-        split: At the resolution the network takes.
+        split: At the resolution the network takes; if it is a file, it stays one.
         data: Whose `mean` and `std` count.
         indices: Which images; None for all.
     """
-    chosen = slice(None) if indices is None else indices
-    pixels = split.images[chosen].transpose(0, 2, 3, 1).copy(order="C")
+    rows, pixels = indices, split.images.transpose(0, 2, 3, 1)
+    if split.file is None:
+        chosen = slice(None) if indices is None else indices
+        rows, pixels = None, pixels[chosen].copy(order="C")
+    labels = split.labels if indices is None else split.labels[indices]
     return Images(
         pixels=torch.from_numpy(pixels),
-        labels=torch.from_numpy(split.labels[chosen].copy()),
+        rows=None if rows is None else torch.from_numpy(rows),
+        labels=torch.from_numpy(labels.copy()),
+        num_classes=data.num_classes,
         offset=torch.tensor(data.mean, dtype=torch.float32) * 255,
         scale=1 / (torch.tensor(data.std, dtype=torch.float32) * 255),
     )
-
-
-def augmented(pixels: Tensor, *, shift: float, flip: bool, seed: int) -> Tensor:
-    """Move each image by its own number of pixels, and mirror some.
-
-    What moves in from outside is black, as in the random crop of padded images (He et al. 2015,
-    arXiv:1512.03385, section 4.2).
-
-    Args:
-        pixels: (n, r, r, c).
-        shift: Furthest move in each direction, as a share of the side; rounded to pixels.
-        flip: Whether to mirror half of the images left to right.
-        seed: Decides everything.
-
-    Returns:
-        (n, r, r, c), a new tensor where anything is done.
-    """
-    count, side = pixels.shape[0], pixels.shape[1]
-    reach = round(shift * side)
-    if reach == 0 and not flip:
-        return pixels
-    generator = torch.Generator().manual_seed(seed)
-    moves = torch.randint(0, 2 * reach + 1, (2, count, 1), generator=generator)
-    is_mirrored = torch.rand((count, 1), generator=generator) < (0.5 if flip else 0.0)
-    padded = torch.nn.functional.pad(pixels, (0, 0, reach, reach, reach, reach))
-    along = torch.arange(side)
-    across = torch.where(is_mirrored, side - 1 - along, along)
-    rows, columns = moves[0] + along, moves[1] + across
-    return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -1,6 +1,7 @@
 """Images in three splits, as values that travel to workers. Needs no torch."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,11 +20,14 @@ class Split:
         native: (n, c, h, h) as the source has them. Every resolution is made from these, so that
             an image does not depend on the resolutions it went through; `images` itself where the
             resolution is the source's own.
+        file: Where `images` lie as (n, r, r, c), if they are read from a file when they are looked
+            at; None if they are in memory.
     """
 
     images: NDArray[np.uint8] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     native: NDArray[np.uint8] = field(repr=False)
+    file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

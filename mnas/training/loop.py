@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from mnas.arch import Architecture, MnasError
 from mnas.nets import build
-from mnas.training.batches import Images, augmented, stream
+from mnas.training.augmenting import augmented, mixed
+from mnas.training.batches import Images, stream
 from mnas.training.recipes import Method
 
 
@@ -102,18 +103,24 @@ class Training:
         return losses / self._steps
 
     def _step(self, chosen: Tensor, epoch: int, step: int) -> float:
-        pixels = augmented(
-            self._images.pixels[chosen],
-            shift=self._method.shift,
-            flip=self._method.flip,
-            seed=stream(self._seed, "augmentation", epoch, step),
+        augmentation, seed = (
+            self._method.augmentation,
+            stream(self._seed, "augmentation", epoch, step),
+        )
+        pixels = augmented(self._images.take(chosen), augmentation, seed)
+        inputs, targets = mixed(
+            self._images.normalised(pixels),
+            self._images.labels[chosen],
+            self._images.num_classes,
+            augmentation,
+            seed,
         )
         count = epoch * self._steps + step
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate(count)
         loss = nn.functional.cross_entropy(
-            self.module(self._images.normalised(pixels)),
-            self._images.labels[chosen],
+            self.module(inputs),
+            targets,
             label_smoothing=self._method.label_smoothing,
         )
         self._optimizer.zero_grad()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 from mnas.arch import MnasError
+from mnas.training.augmentation import Augmentation
 
 Optimizer = Literal["sgd", "adamw"]
 
@@ -33,8 +34,7 @@ class Method:
     warmup_epochs: float
     label_smoothing: float
     average_decay: float
-    shift: float
-    flip: bool
+    augmentation: Augmentation
     recalibration_images: int
 
 
@@ -59,7 +59,9 @@ class ProxyRecipe:
         average_decay: Limit of the decay of the moving average of the weights, which is what is
             judged; early on the average is shorter. 0 judges the weights themselves.
         shift: Images are moved by up to this share of their side, at random.
+        crop: Smallest share of the area that a random crop keeps; 1 for whole images.
         flip: Whether images are mirrored at random; wrong for digits and letters.
+        colour: How far brightness, contrast and saturation vary, as a share.
         recalibration_images: Training images that re-estimate the statistics of BatchNorm.
         timeout_s: Wall time after which a training fails, judging included, in seconds.
 
@@ -78,7 +80,9 @@ class ProxyRecipe:
     label_smoothing: float = 0.0
     average_decay: float = 0.999
     shift: float = 0.1
+    crop: float = 1.0
     flip: bool = False
+    colour: float = 0.0
     recalibration_images: int = 2000
     timeout_s: float | None = None
 
@@ -91,6 +95,11 @@ class ProxyRecipe:
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise RecipeError(f"timeout_s must be above 0; got {self.timeout_s}")
         _check(self)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to images at random."""
+        return Augmentation(shift=self.shift, crop=self.crop, flip=self.flip, colour=self.colour)
 
     @property
     def method(self) -> Method:
@@ -108,7 +117,17 @@ class ProxyRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullRecipe:
-    """A whole training, for weights that are deployed; fields as in `ProxyRecipe`.
+    """A whole training, for weights that are deployed; other fields as in `ProxyRecipe`.
+
+    Attributes:
+        rand_augment: Operations of RandAugment for each image (Cubuk et al. 2019,
+            arXiv:1909.13719); 0 for none, 2 is usual for photographs.
+        rand_augment_magnitude: How strong they are, 0 to 30.
+        erase: Share of the images of which a rectangle is blanked (Zhong et al. 2017,
+            arXiv:1708.04896).
+        mixup: Alpha of mixup (Zhang et al. 2017, arXiv:1710.09412); 0 for none.
+        cutmix: Alpha of CutMix (Yun et al. 2019, arXiv:1905.04899); 0 for none. Where both are
+            above 0, each batch gets one of them.
 
     Raises:
         RecipeError: A value that no training can have.
@@ -124,13 +143,27 @@ class FullRecipe:
     label_smoothing: float = 0.1
     average_decay: float = 0.999
     shift: float = 0.1
+    crop: float = 1.0
     flip: bool = False
+    colour: float = 0.0
+    rand_augment: int = 0
+    rand_augment_magnitude: int = 9
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     recalibration_images: int = 2000
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise RecipeError(f"epochs must be at least 1; got {self.epochs}")
         _check(self)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to images at random."""
+        return Augmentation(
+            **{each.name: getattr(self, each.name) for each in fields(Augmentation)}
+        )
 
     @property
     def method(self) -> Method:
@@ -171,6 +204,7 @@ def _problems(recipe: ProxyRecipe | FullRecipe) -> Iterator[str]:
     for name in ("weight_decay", "warmup_epochs"):
         if getattr(recipe, name) < 0:
             yield f"{name} must be at least 0; got {getattr(recipe, name)}"
-    for name in ("momentum", "label_smoothing", "average_decay", "shift"):
+    for name in ("momentum", "label_smoothing", "average_decay"):
         if not 0 <= getattr(recipe, name) < 1:
             yield f"{name} must be at least 0 and below 1; got {getattr(recipe, name)}"
+    yield from recipe.augmentation.problems()

@@ -2,50 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnas.training.batches import augmented, images_of, stream
-
-
-def pixels(count=8, side=10, channels=1):
-    generator = torch.Generator().manual_seed(0)
-    shape = (count, side, side, channels)
-    return torch.randint(1, 256, shape, generator=generator, dtype=torch.uint8)
-
-
-def test_same_seed_augments_in_the_same_way_and_another_differently():
-    first, again, other = (augmented(pixels(), shift=0.2, flip=True, seed=s) for s in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-def test_moved_image_is_the_image_with_black_moving_in():
-    original = pixels(64)
-    moved = augmented(original, shift=0.2, flip=False, seed=0)
-    padded = torch.nn.functional.pad(original, (0, 0, 2, 2, 2, 2))
-    places = set()
-    for before, after in zip(padded, moved, strict=True):
-        found = [
-            (y, x)
-            for y in range(5)
-            for x in range(5)
-            if torch.equal(before[y : y + 10, x : x + 10], after)
-        ]
-        assert len(found) == 1
-        places.update(found)
-    assert {y for y, _ in places} == {x for _, x in places} == set(range(5))
-
-
-def test_images_are_not_mirrored_unless_asked():
-    original = pixels(64)
-    assert augmented(original, shift=0.0, flip=False, seed=0) is original
-
-
-def test_about_half_of_the_images_are_mirrored_when_asked():
-    original = pixels(64)
-    flipped = augmented(original, shift=0.0, flip=True, seed=0)
-    is_same = [torch.equal(a, b) for a, b in zip(original, flipped, strict=True)]
-    is_mirrored = [torch.equal(a.flip(1), b) for a, b in zip(original, flipped, strict=True)]
-    assert all(a != b for a, b in zip(is_same, is_mirrored, strict=True))
-    assert 16 < sum(is_mirrored) < 48
+from mnas.training.batches import images_of, stream
 
 
 def test_batches_are_normalised_and_channels_last(digits):
