@@ -12,7 +12,7 @@ from mnas.arch.blocks import (
     Stem,
     UniversalInvertedBottleneck,
 )
-from mnas.arch.counts import BlockCounts, Counts, count, layer_macs, layer_params
+from mnas.arch.counts import BlockCounts, Counts, block_counts, count, layer_macs, layer_params
 from mnas.arch.errors import (
     Fault,
     InvalidArchitectureError,
@@ -69,6 +69,7 @@ __all__ = [
     "UnknownNameError",
     "UnwritableFileError",
     "atomic_path",
+    "block_counts",
     "count",
     "did_you_mean",
     "layer_macs",

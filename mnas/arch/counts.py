@@ -73,7 +73,7 @@ def count(arch: Architecture) -> Counts:
     blocks = tuple(
         BlockCounts(place=place, params=params, macs=macs, peak_activation_bytes=peak)
         for place, (params, macs, peak) in zip(
-            planned.places, map(_block_counts, planned.blocks), strict=True
+            planned.places, map(block_counts, planned.blocks), strict=True
         )
     )
     params = sum(block.params for block in blocks)
@@ -87,7 +87,8 @@ def count(arch: Architecture) -> Counts:
 
 
 @functools.lru_cache(maxsize=200_000)
-def _block_counts(block: PlannedBlock) -> tuple[int, int, int]:
+def block_counts(block: PlannedBlock) -> tuple[int, int, int]:
+    """Parameters, MACs and peak activation bytes of one planned block; see `Counts`."""
     held = _elements(block.in_channels, block.size) if block.residual else 0
     peak = max(
         live + (held if index else 0)  # the first layer's input is the held residual itself

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnas.space.choices import Option
-    from mnas.space.errors import InvalidChoicesError, InvalidSpaceError, OutsideSpaceError
+    from mnas.space.compiled import CompiledSpace
+    from mnas.space.errors import (
+        InvalidChoicesError,
+        InvalidSpaceError,
+        OutsideSpaceError,
+        TooManyStepsError,
+    )
     from mnas.space.loading import load_space, shipped_spaces, space_from_yaml
     from mnas.space.published_networks import load_published, published
     from mnas.space.scaling import scaled
@@ -14,12 +20,14 @@ if TYPE_CHECKING:
     from mnas.space.yaml_document import YamlDocument, read_yaml
 
 __all__ = [
+    "CompiledSpace",
     "InvalidChoicesError",
     "InvalidSpaceError",
     "Option",
     "OutsideSpaceError",
     "SearchSpace",
     "Size",
+    "TooManyStepsError",
     "YamlDocument",
     "load_published",
     "load_space",
@@ -31,12 +39,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CompiledSpace": "compiled",
     "InvalidChoicesError": "errors",
     "InvalidSpaceError": "errors",
     "Option": "choices",
     "OutsideSpaceError": "errors",
     "SearchSpace": "space",
     "Size": "sizes",
+    "TooManyStepsError": "errors",
     "YamlDocument": "yaml_document",
     "load_published": "published_networks",
     "load_space": "loading",

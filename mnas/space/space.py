@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mnas.arch import Architecture, Fault, PlannedBlock
 from mnas.arch.errors import did_you_mean
@@ -21,6 +21,9 @@ from mnas.space.sizes import Size, size_of
 from mnas.space.templates import all_choices
 from mnas.space.walking import walk
 from mnas.space.yaml_document import YamlDocument
+
+if TYPE_CHECKING:
+    from mnas.space.compiled import CompiledSpace
 
 
 class Trial(Protocol):
@@ -200,6 +203,16 @@ class SearchSpace:
         """How many encodings and how many distinct architectures, exactly."""
         return _size(self._identified)
 
+    def compile(self) -> "CompiledSpace":
+        """The same space over encodings as uint8 arrays, for millions of networks a second.
+
+        Worked out once for each space; later calls give the same value.
+
+        Raises:
+            TooManyStepsError: Its tables would be too large.
+        """
+        return _compiled(self)
+
     def reachable_blocks(self) -> dict[str, PlannedBlock]:
         """Every planned block, by key, that some architecture of the space contains: exactly."""
         return shapes.reachable_blocks(self._identified.template)
@@ -269,6 +282,13 @@ class SearchSpace:
             return 0
 
         return walk(self._identified.template, choose)[0]
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(space: SearchSpace) -> "CompiledSpace":
+    from mnas.space.compiled import compile_space  # numpy is loaded by those who need it
+
+    return compile_space(space, automaton_of(space._identified), space._choices)
 
 
 @functools.lru_cache(maxsize=16)
