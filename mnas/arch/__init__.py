@@ -1,15 +1,13 @@
 """What a network is, and every size of it, worked out once. Needs no torch."""
 
 from mnas.arch.architecture import Architecture, BatchNorm, Input
+from mnas.arch.block_contract import BlockContract
 from mnas.arch.blocks import (
     BLOCKS,
-    SE,
-    Block,
     ConvBlock,
     DepthwiseSeparable,
     FusedInvertedResidual,
     InvertedResidual,
-    Stem,
     UniversalInvertedBottleneck,
 )
 from mnas.arch.counts import BlockCounts, Counts, block_counts, count, layer_macs, layer_params
@@ -24,8 +22,27 @@ from mnas.arch.errors import (
 from mnas.arch.files import UnwritableFileError, atomic_path, shipped_folder, write_atomically
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.keys import planned_from_key
-from mnas.arch.layers import Activation, Gate, Layer, Padding
+from mnas.arch.layers import (
+    Activate,
+    Activation,
+    Conv,
+    Gate,
+    Layer,
+    Norm,
+    Padding,
+    conv_norm,
+    depthwise,
+)
 from mnas.arch.machine import MachineLockError, machine_lock
+from mnas.arch.operators import (
+    InvalidBlockOperatorError,
+    OperatorField,
+    block_operator,
+    block_operators,
+    block_problems,
+    operator_fields,
+)
+from mnas.arch.pieces import SE, Block, Problems, Stem, squeeze_excite
 from mnas.arch.planning import (
     Plan,
     PlannedBlock,
@@ -39,11 +56,14 @@ from mnas.arch.planning import (
 __all__ = [
     "BLOCKS",
     "SE",
+    "Activate",
     "Activation",
     "Architecture",
     "BatchNorm",
     "Block",
+    "BlockContract",
     "BlockCounts",
+    "Conv",
     "ConvBlock",
     "Counts",
     "DepthwiseSeparable",
@@ -56,25 +76,35 @@ __all__ = [
     "HeadPool",
     "Input",
     "InvalidArchitectureError",
+    "InvalidBlockOperatorError",
     "InvalidFileError",
     "InvertedResidual",
     "Layer",
     "MachineLockError",
     "MnasError",
+    "Norm",
+    "OperatorField",
     "Padding",
     "Plan",
     "PlannedBlock",
+    "Problems",
     "Stem",
     "UniversalInvertedBottleneck",
     "UnknownNameError",
     "UnwritableFileError",
     "atomic_path",
     "block_counts",
+    "block_operator",
+    "block_operators",
+    "block_problems",
+    "conv_norm",
     "count",
+    "depthwise",
     "did_you_mean",
     "layer_macs",
     "layer_params",
     "machine_lock",
+    "operator_fields",
     "plan",
     "plan_block",
     "plan_classifier",
@@ -82,5 +112,6 @@ __all__ = [
     "plan_stem",
     "planned_from_key",
     "shipped_folder",
+    "squeeze_excite",
     "write_atomically",
 ]

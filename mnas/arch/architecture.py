@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from mnas.arch.blocks import BLOCKS, Block, Problems, Stem, one_of
+from mnas.arch.blocks import BLOCKS
 from mnas.arch.canonical import canonical_json, to_fields
 from mnas.arch.errors import Fault, InvalidArchitectureError
 from mnas.arch.field_types import has_declared_types, type_problems, wrong_type
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.layers import PADDINGS, Padding, halved
+from mnas.arch.operators import added_operators
+from mnas.arch.pieces import Block, Problems, Stem, one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,8 @@ def _type_faults(arch: Architecture) -> Iterator[Fault]:
             continue
         for index, piece in enumerate(pieces):
             if type(piece) not in kinds or not has_declared_types(piece):
-                yield from _piece_type_faults(f"{name}.{index}", piece, kinds)
+                added = added_operators().values() if kinds is _BLOCKS else ()
+                yield from _piece_type_faults(f"{name}.{index}", piece, (*kinds, *added))
 
 
 def _piece_type_faults(place: str, piece: object, kinds: tuple[type, ...]) -> Iterator[Fault]:
@@ -173,7 +176,8 @@ def _faults(arch: Architecture) -> Iterator[Fault]:
     if not 0 < arch.norm.momentum <= 1:
         yield Fault("norm.momentum", f"must be above 0 and at most 1; got {arch.norm.momentum}")
     channels, size = arch.input.channels, max(arch.input.resolution, 1)
-    for index, piece in enumerate((arch.stem, *arch.blocks)):
+    pieces: tuple[Stem | Block, ...] = (arch.stem, *arch.blocks)
+    for index, piece in enumerate(pieces):
         for name, problem in _piece_problems(piece, channels, size):
             yield Fault(f"blocks.{index - 1}.{name}" if index else f"stem.{name}", problem)
         channels, size = piece.out_channels, halved(size, max(piece.stride, 1))
@@ -188,7 +192,7 @@ def _piece_problems(piece: Stem | Block, channels: int, size: int) -> tuple[tupl
     return (*op, *piece.problems(channels, size))
 
 
-def _op_problems(piece: Block | HeadItem) -> Problems:
+def _op_problems(piece: Any) -> Problems:
     own = next(field.default for field in fields(piece) if field.name == "op")
     if piece.op != own:
         yield "op", f"must be {own!r} in a {type(piece).__name__}; got {piece.op!r}"

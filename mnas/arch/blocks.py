@@ -1,87 +1,27 @@
-"""The stem and the block operators of an architecture document, each as one value.
+"""The block operators that mnas brings, each as one value."""
 
-Each knows its layers, given the channels and the size that come in, and the faults that its own
-fields have. A block adds its input to its output when `residual` is true; that is stated, never
-deduced, because published networks differ where shapes would allow it.
-"""
-
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mnas.arch.layers import (
     ACTIVATIONS,
-    GATES,
     Activation,
-    Gate,
     Layer,
-    SqueezeExcite,
     conv_norm,
     depthwise,
     halved,
 )
-
-Problems = Iterator[tuple[str, str]]  # (field, what was found and what is allowed)
-
-
-def at_least_one(**fields: int) -> Problems:
-    """The problem of each named number that is below 1."""
-    for name, value in fields.items():
-        if value < 1:
-            yield name, f"must be at least 1; got {value}"
-
-
-def one_of(allowed: Sequence[str | None], **fields: str | None) -> Problems:
-    """The problem of each named text that is not allowed; a type checker cannot see them all."""
-    for name, value in fields.items():
-        if value not in allowed:
-            listed = ", ".join(map(repr, allowed))
-            yield name, f"must be one of {listed}; got {value!r}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SE:
-    """Squeeze-and-excite after the depthwise (or the fused) convolution's activation.
-
-    Attributes:
-        channels: Channels of the squeezed vector.
-    """
-
-    channels: int
-    activation: Activation
-    gate: Gate
-
-    def problems(self) -> Problems:
-        yield from at_least_one(channels=self.channels)
-        yield from one_of(ACTIVATIONS, activation=self.activation)
-        yield from one_of(GATES, gate=self.gate)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stem:
-    """The first convolution: conv, norm, activation."""
-
-    kernel: int
-    stride: int
-    out_channels: int
-    activation: Activation
-
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
-        return conv_norm(
-            "",
-            in_channels,
-            size,
-            self.out_channels,
-            activation=self.activation,
-            kernel=self.kernel,
-            stride=self.stride,
-        )
-
-    def problems(self, in_channels: int, size: int) -> Problems:
-        yield from _odd("kernel", self.kernel)
-        yield from _stride(self.stride, size)
-        yield from at_least_one(out_channels=self.out_channels)
-        yield from one_of(ACTIVATIONS, activation=self.activation)
+from mnas.arch.pieces import (
+    SE,
+    Block,
+    Problems,
+    at_least_one,
+    odd,
+    one_of,
+    shape_problems,
+    squeeze_excite,
+    squeeze_problems,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +35,7 @@ class ConvBlock:
     activation: Activation | None
     residual: bool
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         return conv_norm(
             "",
             in_channels,
@@ -107,9 +47,9 @@ class ConvBlock:
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
-        yield from _odd("kernel", self.kernel)
+        yield from odd("kernel", self.kernel)
         yield from one_of((*ACTIVATIONS, None), activation=self.activation)
-        yield from _block(self, in_channels, size)
+        yield from shape_problems(self, in_channels, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +69,7 @@ class DepthwiseSeparable:
     se: SE | None
     residual: bool
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         out_size = halved(size, self.stride)
         return (
             *depthwise(
@@ -140,7 +80,7 @@ class DepthwiseSeparable:
                 kernel=self.kernel,
                 stride=self.stride,
             ),
-            *_se(self.se, in_channels, out_size),
+            *squeeze_excite(self.se, in_channels, out_size),
             *conv_norm(
                 "pointwise",
                 in_channels,
@@ -151,11 +91,11 @@ class DepthwiseSeparable:
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
-        yield from _odd("kernel", self.kernel)
+        yield from odd("kernel", self.kernel)
         yield from one_of(ACTIVATIONS, activation=self.activation)
         yield from one_of((*ACTIVATIONS, None), pointwise_activation=self.pointwise_activation)
-        yield from _squeeze(self.se)
-        yield from _block(self, in_channels, size)
+        yield from squeeze_problems(self.se)
+        yield from shape_problems(self, in_channels, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +121,7 @@ class InvertedResidual:
     se: SE | None
     residual: bool
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         expanded, out_size = self.expanded_channels, halved(size, self.stride)
         return (
             *conv_norm("expand", in_channels, size, expanded, activation=self.activation),
@@ -193,12 +133,12 @@ class InvertedResidual:
                 kernel=self.kernel,
                 stride=self.stride,
             ),
-            *_se(self.se, expanded, out_size),
+            *squeeze_excite(self.se, expanded, out_size),
             *conv_norm("project", expanded, out_size, self.out_channels, activation=None),
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
-        yield from _odd("kernel", self.kernel)
+        yield from odd("kernel", self.kernel)
         yield from at_least_one(expanded_channels=self.expanded_channels)
         yield from one_of(ACTIVATIONS, activation=self.activation)
         if not self.expand:
@@ -207,8 +147,8 @@ class InvertedResidual:
                 "an inverted residual without its expanding convolution is written as "
                 "op 'depthwise_separable' with pointwise_activation null; got false",
             )
-        yield from _squeeze(self.se)
-        yield from _block(self, in_channels, size)
+        yield from squeeze_problems(self.se)
+        yield from shape_problems(self, in_channels, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +170,7 @@ class FusedInvertedResidual:
     se: SE | None
     residual: bool
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         expanded, out_size = self.expanded_channels, halved(size, self.stride)
         return (
             *conv_norm(
@@ -242,16 +182,16 @@ class FusedInvertedResidual:
                 kernel=self.kernel,
                 stride=self.stride,
             ),
-            *_se(self.se, expanded, out_size),
+            *squeeze_excite(self.se, expanded, out_size),
             *conv_norm("project", expanded, out_size, self.out_channels, activation=None),
         )
 
     def problems(self, in_channels: int, size: int) -> Problems:
-        yield from _odd("kernel", self.kernel)
+        yield from odd("kernel", self.kernel)
         yield from at_least_one(expanded_channels=self.expanded_channels)
         yield from one_of(ACTIVATIONS, activation=self.activation)
-        yield from _squeeze(self.se)
-        yield from _block(self, in_channels, size)
+        yield from squeeze_problems(self.se)
+        yield from shape_problems(self, in_channels, size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +217,7 @@ class UniversalInvertedBottleneck:
     activation: Activation
     residual: bool
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         expanded, out_size = self.expanded_channels, halved(size, self.stride)
         start_stride = 1 if self.kernel else self.stride
         inner_size = halved(size, start_stride)
@@ -312,16 +252,9 @@ class UniversalInvertedBottleneck:
             yield "stride", f"no depthwise convolution is there to have it; got {self.stride}"
         yield from at_least_one(expanded_channels=self.expanded_channels)
         yield from one_of(ACTIVATIONS, activation=self.activation)
-        yield from _block(self, in_channels, size)
+        yield from shape_problems(self, in_channels, size)
 
 
-Block = (
-    ConvBlock
-    | DepthwiseSeparable
-    | InvertedResidual
-    | FusedInvertedResidual
-    | UniversalInvertedBottleneck
-)
 BLOCKS: dict[str, type[Block]] = {
     "conv": ConvBlock,
     "depthwise_separable": DepthwiseSeparable,
@@ -329,55 +262,3 @@ BLOCKS: dict[str, type[Block]] = {
     "fused_inverted_residual": FusedInvertedResidual,
     "universal_inverted_bottleneck": UniversalInvertedBottleneck,
 }
-
-
-def _se(se: SE | None, channels: int, size: int) -> tuple[Layer, ...]:
-    if se is None:
-        return ()
-    return (
-        SqueezeExcite(
-            name="se",
-            in_channels=channels,
-            size=size,
-            squeeze_channels=se.channels,
-            activation=se.activation,
-            gate=se.gate,
-        ),
-    )
-
-
-def _odd(name: str, kernel: int) -> Problems:
-    if kernel < 1 or kernel % 2 == 0:
-        yield (
-            name,
-            f"kernels must be odd and positive, so that padding keeps the size; got {kernel}",
-        )
-
-
-def _squeeze(se: SE | None) -> Problems:
-    if se is not None:
-        for name, problem in se.problems():
-            yield f"se.{name}", problem
-
-
-def _stride(stride: int, size: int) -> Problems:
-    if stride < 1:
-        yield "stride", f"must be at least 1; got {stride}"
-    elif stride > 1 and size == 1:
-        yield (
-            "stride",
-            f"the resolution has vanished: a 1x1 map cannot be reduced by stride {stride}; "
-            "use a higher input resolution or fewer strides",
-        )
-
-
-def _block(block: Block, in_channels: int, size: int) -> Problems:
-    """Problems that every block operator can have."""
-    yield from at_least_one(out_channels=block.out_channels)
-    yield from _stride(block.stride, size)
-    if block.residual and (block.stride != 1 or block.out_channels != in_channels):
-        yield (
-            "residual",
-            "cannot be true where the shape changes: "
-            f"{in_channels} -> {block.out_channels} channels, stride {block.stride}",
-        )

@@ -7,23 +7,33 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import ErrorDetails
 
 from mnas.arch.architecture import Architecture, BatchNorm, Input
-from mnas.arch.blocks import BLOCKS, Block, Stem
+from mnas.arch.blocks import BLOCKS
 from mnas.arch.errors import Fault, InvalidArchitectureError, did_you_mean
 from mnas.arch.heads import HeadItem
 from mnas.arch.layers import Padding
+from mnas.arch.operators import added_operators
+from mnas.arch.pieces import Block, Stem
 
 Value = TypeVar("Value", bound=Hashable)
 
 _TAGS = (*BLOCKS, "pool", "linear")
 
 
-class _ArchitectureDocument(BaseModel):
+class _DocumentTop(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     schema_: Literal["mnas.architecture/1"] = Field(alias="schema")
@@ -34,8 +44,16 @@ class _ArchitectureDocument(BaseModel):
     norm: BatchNorm
     dropout: float
     stem: Stem
-    blocks: list[Annotated[Block, Discriminator("op")]]
-    head: list[Annotated[HeadItem, Discriminator("op")]]
+
+
+@functools.cache
+def _document(operators: tuple[type[Block], ...]) -> type[_DocumentTop]:
+    """The door for documents of these block operators."""
+    of_block, of_head = Discriminator("op"), Discriminator("op")
+    block: Any = Union[operators]  # noqa: UP007 - the classes are known at run time only
+    blocks: Any = (list[Annotated[block, of_block]], ...)
+    head: Any = (list[Annotated[HeadItem, of_head]], ...)
+    return create_model("ArchitectureDocument", __base__=_DocumentTop, blocks=blocks, head=head)
 
 
 AnyArchitecture = TypeVar("AnyArchitecture", bound=Architecture)
@@ -45,14 +63,30 @@ def architecture_from_json(cls: type[AnyArchitecture], text: str | bytes) -> Any
     """Read a document; see `Architecture.from_json`."""
     subject = "not an architecture document (schema mnas.architecture/1):"
     try:
-        door = _ArchitectureDocument.model_validate_json(text)
+        door = _validated(text)
     except ValidationError as error:
-        raise InvalidArchitectureError(subject, faults_of(error, _ArchitectureDocument)) from None
+        model = _document(tuple(BLOCKS.values()))
+        raise InvalidArchitectureError(subject, faults_of(error, model)) from None
     repeated = list(_repeated_fields(json.loads(text, object_pairs_hook=_Pairs), ()))
     if repeated:
         raise InvalidArchitectureError(subject, repeated)
     values = {name: getattr(door, name) for name in type(door).model_fields if name != "schema_"}
     return cls(**values)
+
+
+def _validated(text: str | bytes) -> _DocumentTop:
+    """Read by mnas's own operators; an unknown one makes it look for those of other packages."""
+    own = tuple(BLOCKS.values())
+    try:
+        return _document(own).model_validate_json(text)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        asks_for_more = any(
+            each["type"] == "union_tag_invalid" and each["loc"][0] == "blocks" for each in found
+        )
+        if not asks_for_more or not added_operators():
+            raise
+    return _document((*own, *added_operators().values())).model_validate_json(text)
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -130,11 +164,13 @@ def _without_tags(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
     A tag follows the number of an item (or begins the path of one), and a field follows the tag.
     """
-    before = (0, *path)
+    before = (None, 0, *path)
     return tuple(
         step
         for index, step in enumerate(path)
-        if index == len(path) - 1 or step not in _TAGS or not isinstance(before[index], int)
+        if index == len(path) - 1
+        or not isinstance(before[index + 1], int)
+        or (step not in _TAGS and before[index] != "blocks")
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, NamedTuple
 
-from mnas.arch.blocks import Problems
+from mnas.arch.pieces import Problems
 
 _SAID: dict[type, str] = {
     int: "an integer",

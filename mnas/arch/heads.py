@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mnas.arch.blocks import Problems, at_least_one, one_of
 from mnas.arch.layers import (
     ACTIVATIONS,
     Activation,
@@ -14,6 +13,7 @@ from mnas.arch.layers import (
     Pool,
     norm_and_activation,
 )
+from mnas.arch.pieces import Problems, at_least_one, one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class HeadConv:
     bias: bool
     activation: Activation | None
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         conv = Conv(
             name="conv",
             in_channels=in_channels,
@@ -50,7 +50,7 @@ class HeadPool:
 
     op: Literal["pool"] = field(default="pool", kw_only=True)
 
-    def layers(self, in_channels: int, size: int) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int) -> tuple[Layer, ...]:
         return (Pool(name="pool", in_channels=in_channels, size=size),)
 
     def problems(self) -> Problems:
@@ -67,7 +67,7 @@ class HeadLinear:
     bias: bool
     activation: Activation | None
 
-    def layers(self, in_channels: int, size: int | None) -> tuple[Layer, ...]:
+    def plan(self, in_channels: int, size: int | None) -> tuple[Layer, ...]:
         flatten = Flatten(name="flatten", in_channels=in_channels)
         linear = Linear(
             name="linear", in_channels=in_channels, out_channels=self.out_features, bias=self.bias

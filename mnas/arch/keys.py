@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mnas.arch.blocks import BLOCKS, Stem, at_least_one
 from mnas.arch.errors import Fault, InvalidArchitectureError
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.layers import Padding
+from mnas.arch.operators import block_operator, block_operators
+from mnas.arch.pieces import Stem, at_least_one
 from mnas.arch.planning import PlannedBlock, plan_block, plan_classifier, plan_head, plan_stem
 
 _HEADS: dict[str, type[HeadItem]] = {
@@ -16,7 +17,7 @@ _HEADS: dict[str, type[HeadItem]] = {
     "head_pool": HeadPool,
     "head_linear": HeadLinear,
 }
-_OPS = ("stem", *BLOCKS, *_HEADS, "classifier")
+_OTHERS = ("stem", *_HEADS, "classifier")  # than blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,10 @@ def planned_from_key(key: str) -> PlannedBlock:
         fields = json.loads(key)
     except (ValueError, RecursionError) as error:
         raise InvalidArchitectureError.at(subject, "", f"invalid JSON: {error}") from None
-    if not isinstance(fields, dict) or fields.get("op") not in _OPS:
-        raise InvalidArchitectureError.at(subject, "op", f"must be one of {', '.join(_OPS)}")
+    op = fields.get("op") if isinstance(fields, dict) else None
+    if op not in _OTHERS and block_operator(op) is None:
+        allowed = ", ".join(("stem", *block_operators(), *_OTHERS[1:]))
+        raise InvalidArchitectureError.at(subject, "op", f"must be one of {allowed}")
     planned = _replan(fields, subject)
     if planned.key != key:
         problem = f"not the canonical spelling, which is {planned.key}"
@@ -82,7 +85,8 @@ def _replan(fields: dict[str, Any], subject: str) -> PlannedBlock:
         stem = read_value(Stem, fields, subject)
         _refuse_any(stem.problems(channels, size), subject)
         return plan_stem(stem, channels, size, seen.padding)
-    block = read_value(BLOCKS[op], {"op": op, **fields}, subject)
+    kind: Any = block_operator(op)
+    block = read_value(kind, {"op": op, **fields}, subject)
     _refuse_any(block.problems(channels, size), subject)
     return plan_block(block, channels, size, seen.padding)
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnas.arch.architecture import Architecture
-from mnas.arch.blocks import Block, Stem
+from mnas.arch.blocks import BLOCKS
 from mnas.arch.canonical import canonical_json, to_fields
 from mnas.arch.heads import HeadItem, HeadLinear
 from mnas.arch.layers import Dropout, Flatten, Layer, Linear, Padding, output_of
+from mnas.arch.operators import check_plan
+from mnas.arch.pieces import Block, Stem
 
 Kind = Literal["stem", "block", "head", "classifier"]
 
@@ -97,17 +99,20 @@ _cached = functools.lru_cache(maxsize=200_000)
 def plan_stem(stem: Stem, in_channels: int, size: int, padding: Padding) -> PlannedBlock:
     """Plan a stem that sees (in_channels, size, size)."""
     fields = {**to_fields(stem), "op": "stem", "padding": padding}
-    layers = stem.layers(in_channels, size)
+    layers = stem.plan(in_channels, size)
     return _planned("stem", fields, layers, in_channels=in_channels, size=size, padding=padding)
 
 
 @_cached
 def plan_block(block: Block, in_channels: int, size: int, padding: Padding) -> PlannedBlock:
     """Plan a block that sees (in_channels, size, size)."""
+    layers = block.plan(in_channels, size)
+    if block.op not in BLOCKS:
+        check_plan(block, layers, in_channels, size)
     return _planned(
         "block",
         {**to_fields(block), "padding": padding},
-        block.layers(in_channels, size),
+        layers,
         in_channels=in_channels,
         size=size,
         padding=padding,
@@ -119,10 +124,10 @@ def plan_block(block: Block, in_channels: int, size: int, padding: Padding) -> P
 def plan_head(item: HeadItem, in_channels: int, size: int | None) -> PlannedBlock:
     """Plan a head item that sees a map, or a vector (size None)."""
     if isinstance(item, HeadLinear):
-        layers = item.layers(in_channels, size)
+        layers = item.plan(in_channels, size)
     else:
         assert size is not None
-        layers = item.layers(in_channels, size)
+        layers = item.plan(in_channels, size)
     fields = {**to_fields(item), "op": f"head_{item.op}"}
     return _planned("head", fields, layers, in_channels=in_channels, size=size)
 

@@ -10,12 +10,11 @@ from mnas.space.grammar import (
     HEAD,
     HEAD_KEYS,
     NAME_FIELD,
-    NETWORK,
     SEQUENCES,
     SQUEEZE,
     STEM,
-    TOP,
     Field,
+    grammar_for,
     spelled,
 )
 from mnas.space.yaml_document import Place
@@ -33,28 +32,29 @@ def check(document: object) -> Iterator[Found]:
         found = "an empty file" if document is None else _short(document)
         yield (), f"must be a mapping with the keys of a search space; got {found}", False
         return
+    grammar = grammar_for(document)
     options = document.get("network")
     partials = options if isinstance(options, list) else []
     given = set.intersection(*[set(p) for p in partials if isinstance(p, dict)] or [set()])
     keys = {
         name: replace(entry, required=entry.required and name not in given)
-        for name, entry in TOP.items()
+        for name, entry in grammar.top.items()
     }
     yield from _mapping({k: v for k, v in document.items() if k != "network"}, keys, ())
     if "network" in document:
-        yield from _networks(options, ("network",))
+        yield from _networks(options, ("network",), grammar.network)
     for place, holder in [((), document), *((("network", i), p) for i, p in enumerate(partials))]:
         if isinstance(holder, dict):
             yield from _stage_names(holder.get("stages"), (*place, "stages"))
     yield from _out_channels(document, partials)
 
 
-def _networks(options: object, place: Place) -> Iterator[Found]:
+def _networks(options: object, place: Place, allowed: Mapping[str, Field]) -> Iterator[Found]:
     if not isinstance(options, list) or not options:
         yield place, f"must be a list of named partial files; got {_short(options)}", False
         return
     keys = {"name": replace(NAME_FIELD, required=True)} | {
-        name: replace(entry, required=False) for name, entry in NETWORK.items()
+        name: replace(entry, required=False) for name, entry in allowed.items()
     }
     for index, option in enumerate(options):
         if isinstance(option, dict):

@@ -8,9 +8,18 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
-from mnas.arch import BLOCKS, Activation, Gate, Padding
+from mnas.arch import (
+    BLOCKS,
+    Activation,
+    Block,
+    Gate,
+    OperatorField,
+    Padding,
+    block_operators,
+    operator_fields,
+)
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 SPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -125,8 +134,8 @@ SQUEEZE = {
     "gate": Field(scalar=_one_of(*get_args(Gate)), required=True),
     "rounding": Field(keys=_ROUNDING, choice=False),
 }
+_SCALE = Field(scalar=_one_of(True, False, "up"), choice=False)
 _LAYER = {
-    "op": Field(scalar=_one_of(*BLOCKS, "identity"), each=True),
     "kernel": Field(scalar=_KERNEL, each=True),
     "start_kernel": Field(scalar=_KERNEL, each=True),
     "expansion": Field(scalar=_number(above=0, most=64), each=True),
@@ -137,17 +146,6 @@ _LAYER = {
     "expand": Field(scalar=_BOOLEAN, each=True),
     "residual": Field(scalar=_BOOLEAN, each=True),
 }
-_FIRST = {**_LAYER, "layer": Field(keys={"name": NAME_FIELD, **_LAYER}, nullable=True, each=True)}
-_SCALE = Field(scalar=_one_of(True, False, "up"), choice=False)
-_DEFAULTS = {
-    **_FIRST,
-    "depth": Field(scalar=_integer(0, 100)),
-    "stride": Field(scalar=_integer(1, 64)),
-    "out_channels": Field(scalar=_CHANNELS),
-    "scale": _SCALE,
-    "first": Field(keys=_FIRST, choice=False),
-}
-_STAGE = {"name": NAME_FIELD, **_DEFAULTS}
 HEAD = {
     "name": NAME_FIELD,
     "op": Field(scalar=_one_of("conv", "pool", "linear"), choice=False, required=True),
@@ -181,23 +179,7 @@ _NORM = {
         scalar=_share("a number above 0 and at most 1", lambda v: 0 < v <= 1), choice=False
     ),
 }
-# The keys that decide what a network is: those a `network:` option may replace.
-NETWORK: Mapping[str, Field] = {
-    "input": Field(keys=_INPUT, choice=False, required=True),
-    "width": Field(scalar=_number(above=0, most=64)),
-    "rounding": Field(keys=_ROUNDING, choice=False),
-    "num_classes": Field(scalar=_integer(1, 1_000_000), choice=False),
-    "padding": Field(scalar=_one_of(*get_args(Padding)), choice=False),
-    "norm": Field(keys=_NORM, choice=False),
-    "dropout": Field(
-        scalar=_share("a number of at least 0 and below 1", lambda v: 0 <= v < 1), choice=False
-    ),
-    "stem": Field(keys=STEM, required=True),
-    "defaults": Field(keys=_DEFAULTS, choice=False),
-    "stages": Field(keys=_STAGE, choice=False, required=True),
-    "head": Field(keys=HEAD, choice=False, required=True),
-}
-TOP: Mapping[str, Field] = {
+_TOP = {
     "schema": Field(scalar=_one_of("mnas.space/1"), choice=False, required=True),
     "name": Field(
         scalar=_text(SPACE_NAME, "letters, digits, . _ and -, beginning with a letter or digit"),
@@ -210,6 +192,100 @@ TOP: Mapping[str, Field] = {
         ),
         choice=False,
     ),
-    **NETWORK,
 }
 SEQUENCES = ("stages", "head")
+
+
+class Grammar(NamedTuple):
+    """The keys of a file.
+
+    Attributes:
+        top: All of them.
+        network: Those that decide what a network is, and that a `network:` option may replace.
+    """
+
+    top: Mapping[str, Field]
+    network: Mapping[str, Field]
+
+
+def grammar_of(operators: Mapping[str, type[Block]]) -> Grammar:
+    """The grammar of files that use these block operators.
+
+    Args:
+        operators: By `op`; those of mnas, and those that packages add.
+    """
+    layer = {
+        "op": Field(scalar=_one_of(*operators, "identity"), each=True),
+        **{
+            field.name: _field_of(field)
+            for kind in operators.values()
+            for field in operator_fields(kind)
+            if field.name not in ("stride", "out_channels")
+        },
+        **_LAYER,
+    }
+    first = {**layer, "layer": Field(keys={"name": NAME_FIELD, **layer}, nullable=True, each=True)}
+    defaults = {
+        **first,
+        "depth": Field(scalar=_integer(0, 100)),
+        "stride": Field(scalar=_integer(1, 64)),
+        "out_channels": Field(scalar=_CHANNELS),
+        "scale": _SCALE,
+        "first": Field(keys=first, choice=False),
+    }
+    stage = {"name": NAME_FIELD, **defaults}
+    network = {
+        "input": Field(keys=_INPUT, choice=False, required=True),
+        "width": Field(scalar=_number(above=0, most=64)),
+        "rounding": Field(keys=_ROUNDING, choice=False),
+        "num_classes": Field(scalar=_integer(1, 1_000_000), choice=False),
+        "padding": Field(scalar=_one_of(*get_args(Padding)), choice=False),
+        "norm": Field(keys=_NORM, choice=False),
+        "dropout": Field(
+            scalar=_share("a number of at least 0 and below 1", lambda v: 0 <= v < 1), choice=False
+        ),
+        "stem": Field(keys=STEM, required=True),
+        "defaults": Field(keys=defaults, choice=False),
+        "stages": Field(keys=stage, choice=False, required=True),
+        "head": Field(keys=HEAD, choice=False, required=True),
+    }
+    return Grammar(top={**_TOP, **network}, network=network)
+
+
+def _field_of(field: OperatorField) -> Field:
+    """What a field of an added operator may hold; its own `problems` say the rest."""
+    scalar = {
+        "number": _integer(0, 65536),
+        "truth": _BOOLEAN,
+        "text": _one_of(*field.options),
+        "se": None,
+    }[field.kind]
+    return Field(scalar=scalar, nullable=field.nullable, each=True)
+
+
+OWN = grammar_of(BLOCKS)
+
+
+def grammar_for(document: object) -> Grammar:
+    """The grammar that a document needs: with the operators of packages only if it names others."""
+    if _ops_in(document) <= {*BLOCKS, "identity"}:
+        return OWN
+    return grammar_of(block_operators())
+
+
+def _ops_in(node: object, under: str = "") -> set[str]:
+    """Every text that stands where a block operator may."""
+    if isinstance(node, dict):
+        return {op for key, value in node.items() for op in _ops_in(value, _inside(under, key))}
+    if isinstance(node, list):
+        return {op for item in node for op in _ops_in(item, under)}
+    return {node} if under == "op" and isinstance(node, str) else set()
+
+
+def _inside(under: str, key: object) -> str:
+    """Where a value stands: nowhere, among `stages` (or defaults), or as an `op` there."""
+    if under == "":
+        return "stages" if key in ("stages", "defaults") else "" if key == "network" else "other"
+    if under in ("op", "other"):
+        return under
+    return "op" if key == "op" else under

@@ -1,7 +1,7 @@
 """From the resolved fields of one layer to its block: expansion, width, SE and rounding."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mnas.arch import (
     SE,
@@ -12,7 +12,10 @@ from mnas.arch import (
     FusedInvertedResidual,
     Gate,
     InvertedResidual,
+    OperatorField,
     UniversalInvertedBottleneck,
+    block_operator,
+    operator_fields,
 )
 
 # What each operator uses, in the order in which its choices are asked. `width` is `expansion` or
@@ -31,12 +34,37 @@ OP_FIELDS: dict[str, tuple[str, ...]] = {
         "residual",
     ),
 }
+_OF_THE_STAGE = ("stride", "out_channels")
 OPTIONAL: dict[str, Any] = {
     "pointwise_activation": None,
     "se": None,
     "expand": False,
     "residual": True,
 }
+
+
+def op_fields(op: str) -> tuple[str, ...]:
+    """What an operator uses, in the order in which its choices are asked.
+
+    `width` is `expansion` or `expanded_channels`, whichever stands nearest.
+    """
+    known = OP_FIELDS.get(op)
+    return known if known is not None else _added_fields(op)
+
+
+@functools.cache
+def _added_fields(op: str) -> tuple[str, ...]:
+    names = [field.name for field in _fields_of(op) if field.name not in _OF_THE_STAGE]
+    return tuple("width" if name == "expanded_channels" else name for name in names)
+
+
+def _fields_of(op: str) -> tuple[OperatorField, ...]:
+    kind = block_operator(op)
+    assert kind is not None, "an unknown operator is a fault of the file"
+    return operator_fields(kind)
+
+
+_ANY_SIZE = 1 << 16  # pixels; whether a resolution vanishes is found elsewhere
 
 
 class ImpossibleLayerError(Exception):
@@ -116,7 +144,7 @@ def layer_block(
 
     Args:
         op: Operator, or `identity`.
-        values: The values of `OP_FIELDS[op]`, in that order.
+        values: The values of `op_fields(op)`, in that order.
         shape: Input channels, output channels, stride.
         sizing: Width and rounding of the network.
         scale: Whether width applies to the numbers of this stage.
@@ -128,7 +156,7 @@ def layer_block(
         ImpossibleLayerError: No layer can be this.
     """
     in_channels, out_channels, stride = shape
-    given = dict(zip(OP_FIELDS[op], values, strict=True))
+    given = dict(zip(op_fields(op), values, strict=True))
     if op == "identity":
         if in_channels != out_channels or stride != 1:
             raise ImpossibleLayerError(
@@ -137,6 +165,8 @@ def layer_block(
                 f"stride {stride}",
             )
         return None
+    if op not in OP_FIELDS:
+        return _added_block(op, given, shape, sizing, scale)
     if op != "conv" and given["activation"] is None:
         raise ImpossibleLayerError("activation", f"null is for op 'conv' only; this is {op!r}")
     fields: dict[str, Any] = {**given, "stride": stride, "out_channels": out_channels}
@@ -159,6 +189,35 @@ def layer_block(
     if not fields.pop("expand") and width.ratio == 1:
         return DepthwiseSeparable(**fields, pointwise_activation=None, se=se)
     return InvertedResidual(**fields, expanded_channels=expanded, expand=True, se=se)
+
+
+def _added_block(
+    op: str,
+    given: dict[str, Any],
+    shape: tuple[int, int, int],
+    sizing: Sizing,
+    scale: bool | str,
+) -> Block:
+    """The block of an operator that a package adds, by the kinds of its fields."""
+    in_channels, out_channels, stride = shape
+    kind: Any = block_operator(op)
+    width: Expansion | None = given.get("width")
+    expanded = width.of(in_channels, sizing, scale) if width is not None else in_channels
+    values: dict[str, Any] = {"stride": stride, "out_channels": out_channels}
+    for field in _fields_of(op):
+        name, value = field.name, cast(Any, given.get(field.name))
+        if name == "expanded_channels":
+            values[name] = expanded
+        elif field.kind == "se":
+            values[name] = None if value is None else value.at(in_channels, expanded, sizing)
+        elif name == "residual":
+            values[name] = value and in_channels == out_channels and stride == 1
+        elif name not in values:
+            values[name] = sizing.scaled(value, scale) if field.is_channels else value
+    block: Block = kind(**values)
+    for name, problem in block.problems(in_channels, _ANY_SIZE):
+        raise ImpossibleLayerError(name.partition(".")[0], problem)
+    return block
 
 
 def _check_kernels(op: str, given: dict[str, Any], stride: int) -> None:

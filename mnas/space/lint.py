@@ -7,7 +7,7 @@ from typing import Any
 
 from mnas.arch import Fault
 from mnas.space.choices import Ask, Choice, Node, branches, choices_in, resolve, values_of
-from mnas.space.layers import OP_FIELDS, Sizing
+from mnas.space.layers import Sizing, op_fields
 from mnas.space.shapes import entrances, heads, leaves, sizings, stems
 from mnas.space.templates import (
     NetworkTemplate,
@@ -53,7 +53,7 @@ def _unused_fields(network: NetworkTemplate) -> Iterator[tuple[Place, str]]:
     used: dict[Place, bool] = defaultdict(bool)
     ops: dict[Place, list[str]] = {}
     for variant in _variants(network):
-        names = {name for op in values_of(variant.op) for name in OP_FIELDS[op]}
+        names = {name for op in values_of(variant.op) for name in op_fields(op)}
         if "width" in names:
             names |= {"expansion", "expanded_channels"}
         for name in variant.own - {"op"}:

@@ -5,16 +5,15 @@ from typing import Any
 
 from mnas.arch import (
     Architecture,
-    ConvBlock,
-    DepthwiseSeparable,
+    Block,
     HeadConv,
     HeadItem,
     HeadLinear,
     HeadPool,
     Input,
     InvalidArchitectureError,
+    operator_fields,
 )
-from mnas.arch.blocks import Block
 from mnas.space.layers import Rounding
 
 _ROUNDING = Rounding(divisor=8, keep=0.9)
@@ -78,15 +77,21 @@ def _times(number: int, width: float) -> int:
 
 def _block(block: Block, width: float, before: int, now: int) -> Block:
     """A block at a width; it keeps its residual, since equal numbers scale to equal numbers."""
-    changed: dict[str, Any] = {"out_channels": _times(block.out_channels, width)}
-    if not isinstance(block, ConvBlock | DepthwiseSeparable):
-        # An expansion of exactly 1 stays one.
-        is_same = block.expanded_channels == before
-        changed["expanded_channels"] = now if is_same else _times(block.expanded_channels, width)
-    se = getattr(block, "se", None)
-    if se is not None:
-        changed["se"] = replace(se, channels=_times(se.channels, width))
-    return replace(block, **changed)
+    changed: dict[str, Any] = {}
+    for field in operator_fields(type(block)):
+        value = getattr(block, field.name)
+        if field.is_channels:
+            # An expansion of exactly 1 stays one.
+            is_same = field.name == "expanded_channels" and value == before
+            changed[field.name] = now if is_same else _times(value, width)
+        elif field.kind == "se" and value is not None:
+            changed[field.name] = replace(value, channels=_times(value.channels, width))
+    scaled_block: Block = replace(_any(block), **changed)
+    return scaled_block
+
+
+def _any(value: object) -> Any:
+    return value
 
 
 def _head(item: HeadItem, width: float) -> HeadItem:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mnas.space.grammar import NETWORK, SEQUENCES, TOP, Field
+from mnas.space.grammar import OWN, SEQUENCES, Field
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}
@@ -13,13 +13,14 @@ def space_schema() -> Schema:
     """JSON schema (draft 2020-12) of a search space file.
 
     It knows keys, kinds of values and where lists are choices. What hangs on several fields at
-    once, such as an identity where the shape changes, only `load_space` knows.
+    once, such as an identity where the shape changes, only `load_space` knows; and so are the
+    block operators that other packages add.
     """
     definitions: dict[str, Schema] = {}
-    option = _mapping(NETWORK, definitions)
+    option = _mapping(OWN.network, definitions)
     option["properties"]["name"] = {"type": "string"}
     option["required"] = ["name"]
-    whole = _mapping(TOP, definitions)
+    whole = _mapping(OWN.top, definitions)
     whole["properties"]["network"] = {"type": "array", "minItems": 1, "items": option}
     whole["required"] = ["schema", "name"]  # the rest may stand in the options of `network`
     return {

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mnas.space.choices import Fixed, Node, Pick, values_of
-from mnas.space.layers import OP_FIELDS, OPTIONAL
+from mnas.space.layers import OPTIONAL, op_fields
 from mnas.space.nodes import FIELD_MAKERS, Called, node_of
 from mnas.space.templates import StageTemplate, Variant
 from mnas.space.yaml_document import Place
 
 Fault = tuple[Place, str]  # place, problem
-_LAYER_FIELDS = {name for names in OP_FIELDS.values() for name in names} - {"width"}
-_FIELDS = _LAYER_FIELDS | {"op", "layer", "expansion", "expanded_channels"}
+# What may stand in a stage, its `first` or a layer beside the fields of its operator.
+_NO_FIELDS = frozenset(("name", "depth", "stride", "out_channels", "scale", "first"))
 _SAME = ("expansion", "expanded_channels")
 
 
@@ -50,7 +50,7 @@ def _entries(partial: Mapping[str, Any], place: Place, **how: Any) -> _Fields:
     return {
         name: _Entry(value, (*place, name), **how)
         for name, value in partial.items()
-        if name in _FIELDS
+        if name not in _NO_FIELDS
     }
 
 
@@ -147,7 +147,7 @@ class MergedStage:
 
     def _needed(self, op: str, nodes: Mapping[str, Node], place: Place) -> tuple[Node, ...]:
         found = []
-        for name in OP_FIELDS[op]:
+        for name in op_fields(op):
             keys = _SAME if name == "width" else (name,)
             given = [nodes[key] for key in keys if key in nodes]
             if not given and name not in OPTIONAL:

@@ -58,7 +58,7 @@ class Variant:
     Attributes:
         place: The `layer:` option, or the stage, in the file.
         op: The operator.
-        parts: For each operator it may have, the nodes of `OP_FIELDS[op]`.
+        parts: For each operator it may have, the nodes of `op_fields(op)`.
         places: Where each field that the file gives stands.
         own: Fields that stand in the stage, its `first` or the option itself, not in defaults.
         nodes: Every field's node, also of those that no operator uses.

@@ -1,0 +1,36 @@
+"""Packages that add something to mnas by entry points, as Python sees installed ones."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mnas.arch.operators import GROUP, added_operators
+
+
+def write_package(folder: Path, operators: dict[str, str], source: str = "") -> None:
+    """A distribution `plugin` in a folder: block operators by name, and its module's source."""
+    info = folder / "plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in operators.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines, ""]))
+    if source:
+        (folder / "plugin.py").write_text(source)
+
+
+@contextmanager
+def on_the_path(*folders: Path) -> Iterator[None]:
+    """With folders where Python looks for packages; forgets their modules afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in folders:
+            patch.syspath_prepend(folder)
+        added_operators.cache_clear()
+        yield
+    added_operators.cache_clear()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is not None and Path(file).parent in folders:
+            del sys.modules[name]
