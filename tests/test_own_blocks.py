@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -94,6 +95,13 @@ def test_its_choices_have_names_and_its_size_is_exact(space):
     first = per_layer + per_layer**2
     second = (per_layer**2 + per_layer**3) + (2**2 + 2**3)  # an inverted residual has no waist
     assert space.size().encodings == 2 * 2 * first * second
+
+
+def test_its_space_works_as_arrays(space, networks):
+    compiled = space.compile()
+    rows = compiled.sample(20, np.random.default_rng(0))
+    assert list(compiled.params(rows)) == [mnas.count(compiled.decode(row)).params for row in rows]
+    assert all(compiled.decode(compiled.encode(arch)).id == arch.id for arch in networks)
 
 
 def test_width_multiplies_its_numbers_of_channels(space):
