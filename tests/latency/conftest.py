@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import json
 import random
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -158,7 +157,7 @@ class VirtualMachine:
 @pytest.fixture(autouse=True)
 def own_machine_lock(tmp_path_factory, monkeypatch) -> None:
     """A training elsewhere on this machine does not hold up a test: timings do not matter here."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("lock")))
+    monkeypatch.setenv("MNAS_LOCK_FOLDER", str(tmp_path_factory.mktemp("lock")))
 
 
 @pytest.fixture
