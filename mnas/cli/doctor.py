@@ -157,6 +157,7 @@ def measure_noise(
 
 
 def _runtimes() -> tuple[RuntimeState, ...]:
+    from mnas.arch import MnasError
     from mnas.latency import RUNTIMES, Target, runtime_for
 
     found = []
@@ -166,6 +167,8 @@ def _runtimes() -> tuple[RuntimeState, ...]:
             version = runtime_for(Target(runtime=name)).version
         except (ImportError, OSError) as error:
             problem = f"cannot be loaded: {error}"
+        except MnasError as error:
+            problem = str(error)
         found.append(RuntimeState(name=name, version=version, problem=problem))
     return tuple(found)
 

@@ -1,7 +1,7 @@
 """`mnas latency`: measure a latency table, verify it, predict with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +34,12 @@ TableOut = Annotated[
 RuntimeOption = Annotated[str, typer.Option(help="What runs the network.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the runtime.")]
 Dtype = Annotated[str, typer.Option(help="Numbers the network computes with.")]
+Most = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Measure at most so many blocks, the most informative ones; predict the rest."
+    ),
+]
 
 latency_app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
@@ -49,12 +55,16 @@ class PlanAnswer:
 
     Attributes:
         blocks: How many distinct blocks would be measured.
+        left_out: How many others would be predicted from those.
+        predicted_share: About which part of a network's time these make up.
         seconds: Estimated duration; an order of magnitude.
         out: Where the table would be written; None if that was not said.
     """
 
     target: "Target"
     blocks: int
+    left_out: int
+    predicted_share: float
     seconds: float
     out: Path | None
 
@@ -79,6 +89,7 @@ def plan_table(
     runtime: RuntimeOption = "onnxruntime",
     threads: Threads = 1,
     dtype: Dtype = "fp32",
+    most: Most = None,
     num_classes: NumClasses = None,
     channels: Channels = None,
     as_json: AsJson = False,
@@ -89,18 +100,28 @@ def plan_table(
 
         target = Target(runtime=runtime, threads=threads, dtype=dtype)
         runtime_for(target)
-        plan = plan_measurement(read_space(space, num_classes, channels), target)
-        found = PlanAnswer(target=target, blocks=plan.blocks, seconds=plan.seconds, out=out)
-        answer.give(
-            found,
-            lambda: [
+        plan = plan_measurement(read_space(space, num_classes, channels), target, most=most)
+        found = PlanAnswer(target=target, out=out, **asdict(plan))
+
+        def show() -> Iterator[str]:
+            yield (
                 f"{counted(found.blocks, 'block')} to measure with {runtime} ({dtype}, "
-                f"{counted(threads, 'thread')}), in about {duration(found.seconds)}.",
+                f"{counted(threads, 'thread')}), in about {duration(found.seconds)}."
+            )
+            if found.left_out:
+                share = percent(found.predicted_share, 0)
+                yield (
+                    f"{counted(found.left_out, 'block')} will be predicted from these: about "
+                    f"{share} of a network's time. What that costs, measure and verify tell."
+                )
+            yield (
                 f"next: mnas latency measure {space} -o {out or 'TABLE.csv'}"
                 + _target_options(target)
-                + _data_options(num_classes, channels),
-            ],
-        )
+                + ("" if most is None else f" --most {most}")
+                + _data_options(num_classes, channels)
+            )
+
+        answer.give(found, show)
 
 
 @latency_app.command(
@@ -112,6 +133,7 @@ def measure(
     runtime: RuntimeOption = "onnxruntime",
     threads: Threads = 1,
     dtype: Dtype = "fp32",
+    most: Most = None,
     num_classes: NumClasses = None,
     channels: Channels = None,
     as_json: AsJson = False,
@@ -125,7 +147,9 @@ def measure(
         loaded = read_space(space, num_classes, channels)
         saved = f"stopped; what was measured is in {out}.partial. The same command goes on there."
         with saved_when_interrupted(saved), reporter() as shown:
-            table = measure_table(loaded, target, out, progress=progress_of(shown, "measuring"))
+            table = measure_table(
+                loaded, target, out, most=most, progress=progress_of(shown, "measuring")
+            )
         data_options = _data_options(num_classes, channels)
 
         def show() -> Iterator[str]:
@@ -163,35 +187,82 @@ def verify(
         answer.give(verified.verification, lambda: show_verification(verified, space))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictAnswer:
+    """What `mnas latency predict` says.
+
+    Attributes:
+        predicted_blocks: Milliseconds, before any correction, of each block that the table did not
+            measure, by its place in the network.
+        verdict: Of the table's verification; None where it is not verified.
+    """
+
+    ms: float
+    low_ms: float | None
+    high_ms: float | None
+    predicted_share: float
+    predicted_blocks: dict[str, float]
+    verdict: str | None
+
+
 @latency_app.command("predict", epilog="Example: mnas latency predict my_table.csv mobilenet_v2")
 def predict(table: TableArgument, network: NetworkArgument, as_json: AsJson = False) -> None:
     """Predict what a network takes on the table's target, with its margin."""
     with answering(as_json) as answer:
+        from mnas.cli.latency_words import predicted_words, verification_words
+        from mnas.cli.tables import paragraph
         from mnas.latency import LatencyTable
 
         loaded = LatencyTable.load(table)
         arch = read_architecture(network)
-        found = loaded.predict(arch)
+        latency = loaded.predict(arch)
+        found = PredictAnswer(
+            **asdict(latency),
+            predicted_blocks=loaded.unmeasured(arch),
+            verdict=loaded.verification.verdict if loaded.verification else None,
+        )
 
         def show() -> Iterator[str]:
             margin = latency_with_margin(found.ms, found.low_ms, found.high_ms)
             yield f"{arch.name} ({arch.id}): {margin}"
-            if found.predicted_share:
-                share = percent(found.predicted_share)
-                yield f"{share} of it is of blocks that the table did not measure."
+            if found.predicted_blocks:
+                yield from predicted_words(loaded, arch, found.predicted_blocks)
+            yield paragraph(verification_words(loaded))
 
         answer.give(found, show)
 
 
-@latency_app.command("show", epilog="Example: mnas latency show my_table.csv")
-def show_file(table: TableArgument, as_json: AsJson = False) -> None:
-    """Show a table's target, its rows, its slowest blocks and how far it can be trusted."""
+@latency_app.command("show", epilog="Example: mnas latency show my_table.csv --html my_table.html")
+def show_file(
+    table: TableArgument,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", "-o", metavar="FILE", help="Write the page about this device there, too."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a table's target, its slowest blocks and how far it can be trusted, also as a page."""
     with answering(as_json) as answer:
         from mnas.cli.latency_words import show_table
         from mnas.latency import LatencyTable
 
         loaded = LatencyTable.load(table)
-        answer.give(loaded, lambda: show_table(loaded, slowest=10))
+        if html is not None:
+            from mnas.results import write_table_page
+
+            write_table_page(loaded, html)
+
+        def show() -> Iterator[str]:
+            yield from show_table(loaded, slowest=10)
+            if html is None:
+                page = table.with_suffix(".html")
+                yield f"next: mnas latency show {table} --html {page}  (plots, what SE costs here)"
+            else:
+                yield f"page: {html}"
+
+        answer.give(loaded, show)
 
 
 def _target_options(target: "Target") -> str:

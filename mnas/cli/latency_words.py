@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mnas.arch import plan
 from mnas.cli.tables import facts, paragraph, table_of
 from mnas.cli.wording import counted, milliseconds, percent
 
 if TYPE_CHECKING:
+    from mnas.arch import Architecture
     from mnas.latency import Interval, LatencyTable
 
 _MOST_SHOWN_FIELDS = 60  # characters of a block's other fields
@@ -26,6 +28,7 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
         ("measured", table.measured_at or "-"),
         ("space", table.space.get("name", "-")),
         ("blocks", ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))),
+        *_left_out(table),
         ("empty call", milliseconds(table.empty_ms)),
         (
             "drift",
@@ -46,6 +49,47 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
     yield from table_of(headers, cells)
     yield ""
     yield paragraph(verification_words(table))
+
+
+def _left_out(table: "LatencyTable") -> Iterator[tuple[str, str]]:
+    """What predicting the blocks costs that were left out, as it was asked for."""
+    if table.left_out:
+        error = table.missing_error()
+        yield (
+            "predicted",
+            f"{counted(table.left_out, 'block')} more, from these; left-out blocks are off by "
+            f"{percent(error.mean)} on average, 90 % of them by less than {percent(error.margin)}",
+        )
+
+
+def predicted_words(
+    table: "LatencyTable", arch: "Architecture", blocks: Mapping[str, float]
+) -> Iterator[str]:
+    """Print which blocks of a network were predicted, and what that may cost."""
+    share = sum(blocks.values()) / table.predict_raw_ms(arch)
+    error = table.missing_error()
+    yield (
+        f"{percent(share)} of it is of {counted(len(blocks), 'block')} that the table did not "
+        f"measure; predicted blocks are off by {percent(error.mean)} on average:"
+    )
+    yield from table_of(
+        ("", "", ""),
+        [
+            (f"  {place}", milliseconds(ms), f"{op}, takes {takes}, {said}")
+            for (place, ms), (op, takes, said) in zip(
+                blocks.items(), _words_of_places(arch, blocks), strict=True
+            )
+        ],
+    )
+
+
+def _words_of_places(
+    arch: "Architecture", places: Container[str]
+) -> Iterator[tuple[str, str, str]]:
+    planned = plan(arch)
+    for place, block in zip(planned.places, planned.blocks, strict=True):
+        if place in places:
+            yield _block_words(json.loads(block.key))
 
 
 def show_verification(table: "LatencyTable", space: str) -> Iterator[str]:

@@ -7,11 +7,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnas.latency.compiled import CompiledLatency
+    from mnas.latency.contrasts import Contrast, contrasts_of
     from mnas.latency.deployed import time_networks
     from mnas.latency.device import describe_device
     from mnas.latency.errors import LatencyTableError, MeasuringError, TableMismatchError
     from mnas.latency.locations import default_table_path, find_table, table_folder
     from mnas.latency.measuring import measure_table
+    from mnas.latency.missing import MissingError
     from mnas.latency.onnx_file import write_onnx
     from mnas.latency.reachable import (
         MeasurableSpace,
@@ -37,6 +40,8 @@ __all__ = [
     "RUNTIMES",
     "Calibration",
     "Clock",
+    "CompiledLatency",
+    "Contrast",
     "Interval",
     "Latency",
     "LatencyTable",
@@ -44,6 +49,7 @@ __all__ = [
     "MeasurableSpace",
     "MeasurementPlan",
     "MeasuringError",
+    "MissingError",
     "Run",
     "Runtime",
     "Settings",
@@ -53,6 +59,7 @@ __all__ = [
     "Timing",
     "Verification",
     "VerifiedNetwork",
+    "contrasts_of",
     "default_table_path",
     "describe_device",
     "find_table",
@@ -68,11 +75,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "compiled": ("CompiledLatency",),
+    "contrasts": ("Contrast", "contrasts_of"),
     "deployed": ("time_networks",),
     "device": ("describe_device",),
     "errors": ("LatencyTableError", "MeasuringError", "TableMismatchError"),
     "locations": ("default_table_path", "find_table", "table_folder"),
     "measuring": ("measure_table",),
+    "missing": ("MissingError",),
     "onnx_file": ("write_onnx",),
     "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
     "runtime": ("RUNTIMES", "Run", "Runtime", "runtime_for"),

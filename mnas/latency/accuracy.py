@@ -12,6 +12,7 @@ Numbers = NDArray[np.float64]
 _RESAMPLES = 2000
 _MOST_FLOOR = 0.03
 _MOST_MAPE = 0.10
+_LEAST_LOSS = 0.001  # by which a table is worse than counting MACs
 _FEWEST_TESTED = 20
 _FEWEST_FOR_RANKS = 5
 _FEWEST_FOR_OFFSET = 5  # below, an offset fits noise: facts of the first measurements
@@ -105,7 +106,7 @@ def _verdict(
         )
     if mape.low > _MOST_MAPE:
         return "not trusted", f"{error} is above {most}; {against}; {floor}."
-    if lost_to_macs.low > 0:
+    if lost_to_macs.low > _LEAST_LOSS:
         return "not trusted", f"{error}: worse than counting, {against}; {floor}."
     if tested < _FEWEST_TESTED:
         return "inconclusive", f"{error}: too few to judge, at least {_FEWEST_TESTED} are needed."

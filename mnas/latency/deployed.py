@@ -39,7 +39,8 @@ def time_networks(
         A timing for each name, in the order of `files`.
 
     Raises:
-        MnasError: The target is not ONNX Runtime's, or a file cannot be run.
+        MnasError: The target is not ONNX Runtime's, or a file cannot be run or computes with
+            another dtype.
         UnknownNameError: ONNX Runtime does not compute with the target's dtype here.
     """
     if target.runtime != "onnxruntime":

@@ -30,11 +30,7 @@ class EagerTorch:
             torch.set_num_threads(before)
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
-        modules = [build_block(block, _NORM) for block in blocks]
-        module = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-        # torch's stubs leave memory_format out of Module.to.
-        module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        image = _image(blocks, target.batch)
+        module, image = module_of(blocks), image_for(blocks, target.batch)
 
         def run() -> object:
             with torch.inference_mode():
@@ -46,7 +42,17 @@ class EagerTorch:
 RUNTIME = EagerTorch()
 
 
-def _image(blocks: Sequence[PlannedBlock], batch: int) -> torch.Tensor:
+def module_of(blocks: Sequence[PlannedBlock]) -> nn.Module:
+    """A chain of blocks with random weights, ready for inference."""
+    modules = [build_block(block, _NORM) for block in blocks]
+    module = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+    # torch's stubs leave memory_format out of Module.to.
+    found: nn.Module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return found
+
+
+def image_for(blocks: Sequence[PlannedBlock], batch: int) -> torch.Tensor:
+    """A random input of a chain of blocks, channels last."""
     if not blocks or blocks[0].size is None:
         return torch.randn(batch, blocks[0].in_channels if blocks else 1)
     size = blocks[0].size

@@ -12,7 +12,7 @@ from mnas.arch import Architecture, PlannedBlock, machine_lock
 from mnas.latency.device import describe_device
 from mnas.latency.errors import MeasuringError
 from mnas.latency.partial import PartialTable
-from mnas.latency.reachable import MeasurableSpace, choose_blocks, macs_of, reachable_blocks
+from mnas.latency.reachable import MeasurableSpace, blocks_to_measure, macs_of
 from mnas.latency.rounds import WAITING, Progress, Stopwatch, no_progress
 from mnas.latency.runtime import Runtime, runtime_for
 from mnas.latency.table import LatencyTable, TableRow
@@ -90,7 +90,8 @@ def measure_table(
         target: Runtime, threads, dtype, batch.
         out: The table's file, written once, at the end.
         also: Networks whose blocks belong into the table too, such as scaled baselines.
-        most: Largest number of blocks to measure; the others are predicted from them.
+        most: Largest number of blocks to measure, those that say most about the networks of the
+            space; the others are predicted from them.
         progress: Told (done, total, what) after each pass over a block.
         settings: How blocks are timed.
         runtime: Instead of the one the target names.
@@ -108,7 +109,7 @@ def measure_table(
     """
     settings = settings or Settings()
     runtime = runtime or runtime_for(target)
-    blocks = choose_blocks(reachable_blocks(space, also), most)
+    blocks, left_out = blocks_to_measure(space, also, most=most)
     device = describe_device()
     header = {
         "target": asdict(target),
@@ -118,14 +119,16 @@ def measure_table(
     }
     with (
         machine_lock(alone=True, waiting=lambda: progress(0, len(blocks), WAITING)),
-        runtime.hold(target),
+        runtime.hold(target) as own_clock,
         PartialTable(Path(f"{os.fspath(out)}.partial"), header) as partial,
     ):
         measurement = _Measurement(
             blocks=blocks,
             reference=sorted(blocks.values(), key=macs_of)[len(blocks) // 2],
             runtime=runtime,
-            stopwatch=Stopwatch(target=target, settings=settings, clock=clock or Clock()),
+            stopwatch=Stopwatch(target=target, settings=settings, clock=clock or Clock()).reading(
+                own_clock
+            ),
             partial=partial,
             rng=random.Random(seed),
             progress=progress,
@@ -136,6 +139,7 @@ def measure_table(
             device=device,
             space={"name": space.name, "digest": space.digest},
             also=tuple(sorted({arch.id for arch in also})),
+            left_out=len(left_out),
             source=os.fspath(out),
         )
         table.save(out)
@@ -192,6 +196,7 @@ def _table_of(
     device: str,
     space: Mapping[str, str],
     also: tuple[str, ...],
+    left_out: int,
     source: str,
 ) -> LatencyTable:
     partial, stopwatch = measurement.partial, measurement.stopwatch
@@ -216,6 +221,7 @@ def _table_of(
         empty_wall_ms=empty.wall_ms,
         space=space,
         also=also,
+        left_out=left_out,
         protocol=asdict(stopwatch.settings),
         drift=_drift(measurement),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),

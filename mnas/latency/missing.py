@@ -24,6 +24,19 @@ class _Booster(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingError:
+    """How far predictions of blocks are from their times, by cross-validation over blocks.
+
+    Attributes:
+        mean: Mean absolute error relative to the prediction.
+        margin: 90 % of the blocks erred by less.
+    """
+
+    mean: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MissingBlockModel:
     """Non-negative least squares on physical features, times a boosted residual.
 
@@ -32,27 +45,31 @@ class MissingBlockModel:
         booster: Predicts the logarithm of measured over physical; None with too few rows.
         least_ms: No prediction is below this.
         largest_log: Bound of the booster's correction, on both sides.
-        margin: 90 % of the blocks left out in cross-validation erred by less, as a fraction.
+        error: What it errs by on blocks that it was not fitted to.
     """
 
     weights: NDArray[np.float64]
     booster: _Booster | None
     least_ms: float
     largest_log: float
-    margin: float
+    error: MissingError
 
     def predict_ms(self, blocks: Sequence[PlannedBlock]) -> NDArray[np.float64]:
         """Predict how long each of some blocks takes, in milliseconds, always above zero."""
         return self._predict(np.array([features_of(block) for block in blocks]))
 
     def _predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        physical = np.maximum(rows @ self.weights, self.least_ms)
+        # Row by row: a block's prediction does not depend on which others are asked for with it.
+        physical = np.asarray(np.maximum((rows * self.weights).sum(axis=1), self.least_ms))
         if self.booster is None:
             return physical
         log_ratio = self.booster.predict(_for_booster(rows, physical))
         return np.asarray(
             physical * np.exp(np.clip(log_ratio, -self.largest_log, self.largest_log))
         )
+
+
+_UNKNOWN = MissingError(mean=1.0, margin=1.0)
 
 
 def fit_missing_model(
@@ -66,23 +83,24 @@ def fit_missing_model(
 
     Returns:
         The model, with its own error by cross-validation over blocks. With fewer blocks than
-        folds there is no such error: the margin is then 1 (100 %).
+        folds there is no such error: it then counts as 1 (100 %).
     """
     rows = np.array([features_of(block) for block in blocks])
     times = np.asarray(times_ms, dtype=np.float64)
     if len(rows) < _FOLDS:
-        return _fit(rows, times, margin=1.0)
+        return _fit(rows, times, error=_UNKNOWN)
     fold = np.random.default_rng(0).permutation(len(rows)) % _FOLDS
     errors = np.empty(len(rows))
     for left_out in range(_FOLDS):
         inside, outside = fold != left_out, fold == left_out
-        predicted = _fit(rows[inside], times[inside], margin=1.0)._predict(rows[outside])
+        predicted = _fit(rows[inside], times[inside], error=_UNKNOWN)._predict(rows[outside])
         errors[outside] = np.abs(times[outside] - predicted) / predicted
-    return _fit(rows, times, margin=float(np.quantile(errors, _COVERAGE, method="higher")))
+    margin = float(np.quantile(errors, _COVERAGE, method="higher"))
+    return _fit(rows, times, error=MissingError(mean=float(errors.mean()), margin=margin))
 
 
 def _fit(
-    rows: NDArray[np.float64], times: NDArray[np.float64], *, margin: float
+    rows: NDArray[np.float64], times: NDArray[np.float64], *, error: MissingError
 ) -> MissingBlockModel:
     from scipy.optimize import nnls  # a second to load, wanted only where a block is missing
 
@@ -110,7 +128,7 @@ def _fit(
         booster=booster,
         least_ms=least,
         largest_log=float(np.abs(log_ratio).max()),
-        margin=margin,
+        error=error,
     )
 
 

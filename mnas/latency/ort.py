@@ -5,27 +5,35 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from mnas.arch import MnasError, PlannedBlock
 from mnas.latency.onnx_graph import INPUT, graph_of, input_shape
+from mnas.latency.onnx_int8 import quantized
 from mnas.latency.runtime import Run
 from mnas.latency.target import Target
 
 _QUIET = 3  # errors only: warnings about unused initialisers are no use to anybody here
+_UINT8 = "tensor(uint8)"
 
 
 class OnnxRuntime:
     """Runs ONNX graphs with pinned threads, sequentially, with all graph optimisations."""
 
     version: str = onnxruntime.__version__
-    dtypes: tuple[str, ...] = ("fp32",)
+    dtypes: tuple[str, ...] = ("fp32", "int8")
 
     def hold(self, target: Target) -> AbstractContextManager[None]:
         return nullcontext()  # each session has its own threads
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
-        session = _session(graph_of(blocks).SerializeToString(), target)
+        model = graph_of(blocks)
+        if target.dtype == "int8" and blocks:
+            enters, leaves = blocks[0].kind == "stem", blocks[-1].kind == "classifier"
+            model = quantized(model, enters=enters, leaves=leaves)
+        session = _session(model.SerializeToString(), target)
         return _bind(session, INPUT, input_shape(blocks, target.batch))
 
 
@@ -40,8 +48,15 @@ def prepare_file(path: Path, target: Target) -> Run:
         target: Threads and batch.
 
     Raises:
-        MnasError: ONNX Runtime cannot load the file, or its input is not one image batch.
+        MnasError: ONNX Runtime cannot load the file, its input is not one image batch, or it
+            computes with another dtype than the target's.
     """
+    found = dtype_of(path)
+    if found != target.dtype:
+        raise MnasError(
+            f"{path} computes with {found}, but {target.dtype} is asked for: a latency of one is "
+            "none of the other"
+        )
     try:
         session = _session(path, target)
         (entry,) = session.get_inputs()
@@ -49,6 +64,19 @@ def prepare_file(path: Path, target: Target) -> Run:
         return _bind(session, entry.name, shape)
     except Exception as error:  # the runtime has no common class for its errors
         raise MnasError(f"ONNX Runtime cannot run {path}: {error}") from error
+
+
+def dtype_of(path: Path) -> str:
+    """What an ONNX file computes with: `int8` if it dequantises anything, else `fp32`.
+
+    Raises:
+        MnasError: The file cannot be read as ONNX.
+    """
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as error:  # of the file system, or of protobuf
+        raise MnasError(f"ONNX Runtime cannot run {path}: {error}") from error
+    return "int8" if any(node.op_type == "DequantizeLinear" for node in graph.node) else "fp32"
 
 
 def session_options(target: Target) -> "onnxruntime.SessionOptions":
@@ -70,7 +98,10 @@ def _session(model: bytes | Path, target: Target) -> "onnxruntime.InferenceSessi
 
 def _bind(session: "onnxruntime.InferenceSession", input_name: str, shape: tuple[int, ...]) -> Run:
     """Bind input and output once: copying a block's large output is not part of a network."""
+    image: NDArray[np.float32 | np.uint8]
     image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    if session.get_inputs()[0].type == _UINT8:  # a block in the middle of an int8 network
+        image = np.clip(np.rint(image * 32 + 128), 0, 255).astype(np.uint8)
     binding = session.io_binding()
     binding.bind_ortvalue_input(input_name, onnxruntime.OrtValue.ortvalue_from_numpy(image))
     (output,) = session.get_outputs()

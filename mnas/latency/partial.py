@@ -46,7 +46,7 @@ class PartialTable:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)  # a row is in the file or lost, never between
             self._begin(header)
         except OSError as error:
             raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
@@ -99,9 +99,10 @@ class PartialTable:
             ) from None
 
     def _append(self, line: str) -> None:
+        rest = line.encode()
         try:
-            self._file.write(line.encode())
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise UnwritableFileError(f"cannot write {self._path}: {error.strerror}") from error
 

@@ -2,13 +2,18 @@
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from mnas.arch import Architecture, PlannedBlock, plan, planned_from_key
-from mnas.latency.missing import MissingBlockModel, fit_missing_model
+from mnas.arch import Architecture, PlannedBlock, planned_from_key
+from mnas.latency.chains import Chains
+from mnas.latency.missing import MissingBlockModel, MissingError, fit_missing_model
 from mnas.latency.target import Calibration, Latency, Verification
 
 COVERAGE = 0.9
+# Milliseconds are counted in steps of 2^-40 (a femtosecond). A double adds such numbers without any
+# rounding up to eight seconds, in whatever order: so a network has one latency to the last bit,
+# added block by block or taken from a compiled space, and is within a budget by both or by none.
+_STEPS = 40
 
 
 class NetworkPredictor:
@@ -31,30 +36,56 @@ class NetworkPredictor:
         margin: float | None,
     ) -> None:
         self._measured_ms = dict(measured_ms)
+        self._cost_ms = {key: _in_steps(ms) for key, ms in measured_ms.items()}
         self._predicted_ms: dict[str, float] = {}
-        self._empty_ms = empty_ms
-        self._calibration = calibration or Calibration(scale=1.0, offset_ms=0.0)
-        self._margin = margin
+        self._chains = Chains(self.cost_of)
+        self.empty_ms = _in_steps(empty_ms)
+        self.calibration = calibration or Calibration(scale=1.0, offset_ms=0.0)
+        self.margin = margin
+
+    def cost_of(self, block: PlannedBlock) -> tuple[float, float]:
+        """What a block adds to a network's sum, and the part of it that was not measured."""
+        cost = self._cost_ms.get(block.key)
+        if cost is not None:
+            return cost, 0.0
+        if block.key not in self._predicted_ms:
+            self.foresee([block])
+        predicted = self._predicted_ms[block.key]
+        return predicted, predicted
+
+    def foresee(self, blocks: Collection[PlannedBlock]) -> None:
+        """Predict those of some blocks that were not measured, all at once."""
+        missing = {
+            block.key: block
+            for block in blocks
+            if block.key not in self._cost_ms and block.key not in self._predicted_ms
+        }
+        if missing:
+            found = self._missing_model.predict_ms(list(missing.values()))
+            self._predicted_ms.update(zip(missing, map(_in_steps, found.tolist()), strict=True))
 
     def raw_ms(self, blocks: Iterable[PlannedBlock]) -> tuple[float, float]:
         """The sum of a network before any correction, and the part of it that was not measured."""
-        total, unmeasured = self._empty_ms, 0.0
+        total, unmeasured = self.empty_ms, 0.0
         for block in blocks:
-            cost = self._measured_ms.get(block.key)
-            if cost is None:
-                cost = self._missing(block)
-                unmeasured += cost
+            cost, predicted = self.cost_of(block)
             total += cost
+            unmeasured += predicted
         return total, unmeasured
+
+    def raw_ms_of(self, arch: Architecture) -> tuple[float, float]:
+        """The same of an architecture, without planning what was met before."""
+        total, unmeasured = self._chains.sums(arch)
+        return self.empty_ms + total, unmeasured
 
     def latency_of(self, arch: Architecture) -> Latency:
         """Predict a network; see `LatencyTable.predict`."""
-        raw, unmeasured = self.raw_ms(plan(arch).blocks)
-        ms, share = self._calibration.apply(raw), unmeasured / raw
-        if self._margin is None:
+        raw, unmeasured = self.raw_ms_of(arch)
+        ms, share = self.calibration.apply(raw), unmeasured / raw
+        if self.margin is None:
             return Latency(ms=ms, low_ms=None, high_ms=None, predicted_share=share)
         # Errors of predicted blocks may all have one sign, so their margins add up.
-        margin = self._margin + (share * self._missing_model.margin if share else 0.0)
+        margin = self.margin + (share * self.missing_error.margin if share else 0.0)
         return Latency(
             ms=ms,
             low_ms=ms * max(0.0, 1 - margin),
@@ -62,18 +93,21 @@ class NetworkPredictor:
             predicted_share=share,
         )
 
-    def _missing(self, block: PlannedBlock) -> float:
-        known = self._predicted_ms.get(block.key)
-        if known is None:
-            known = float(self._missing_model.predict_ms([block])[0])
-            self._predicted_ms[block.key] = known
-        return known
+    @property
+    def missing_error(self) -> MissingError:
+        """What predicted blocks err by."""
+        return self._missing_model.error
 
     @functools.cached_property
     def _missing_model(self) -> MissingBlockModel:
         return fit_missing_model(
             [planned_from_key(key) for key in self._measured_ms], list(self._measured_ms.values())
         )
+
+
+def _in_steps(ms: float) -> float:
+    """The nearest whole number of steps, and at least one: nothing takes no time."""
+    return math.ldexp(max(round(math.ldexp(ms, _STEPS)), 1), -_STEPS)
 
 
 def conformal_margin(residuals: Sequence[float], coverage: float = COVERAGE) -> float | None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mnas.arch import Architecture, MnasError, PlannedBlock, layer_macs, plan
+from mnas.arch import Architecture, PlannedBlock, layer_macs, plan
+from mnas.latency.choosing import choose_blocks, time_shares
 from mnas.latency.target import Target
 from mnas.latency.timing import Settings
 
@@ -35,10 +36,14 @@ class MeasurementPlan:
 
     Attributes:
         blocks: How many distinct blocks are measured.
+        left_out: How many others the space can reach; they will be predicted from the measured.
+        predicted_share: About which part of a network's time, in [0, 1], these make up.
         seconds: Estimated duration; an order of magnitude, not a promise.
     """
 
     blocks: int
+    left_out: int
+    predicted_share: float
     seconds: float
 
 
@@ -60,20 +65,27 @@ def reachable_blocks(
     return found
 
 
-def choose_blocks(blocks: Mapping[str, PlannedBlock], most: int | None) -> dict[str, PlannedBlock]:
-    """At most so many blocks, spread evenly over kinds and costs; the others are predicted.
+def blocks_to_measure(
+    space: MeasurableSpace, also: Iterable[Architecture] = (), *, most: int | None = None
+) -> tuple[dict[str, PlannedBlock], dict[str, PlannedBlock]]:
+    """What of the reachable blocks is measured, and what is left to be predicted.
+
+    Args:
+        space: A search space.
+        also: Networks outside it.
+        most: Largest number of blocks to measure; None for all of them.
+
+    Returns:
+        Both by key.
 
     Raises:
         MnasError: `most` is below 1.
     """
-    if most is not None and most < 1:
-        raise MnasError(f"at least one block must be measured; got a limit of {most}")
-    if most is None or most >= len(blocks):
-        return dict(blocks)
-    ordered = sorted(blocks.values(), key=lambda block: (block.kind, macs_of(block), block.key))
-    step = len(ordered) / most
-    chosen = {ordered[int((index + 0.5) * step)].key for index in range(most)}
-    return {key: block for key, block in blocks.items() if key in chosen}
+    blocks = reachable_blocks(space, also)
+    if most is None:
+        return blocks, {}
+    chosen = choose_blocks(blocks, most, time_shares(space, blocks))
+    return chosen, {key: block for key, block in blocks.items() if key not in chosen}
 
 
 def plan_measurement(
@@ -94,7 +106,7 @@ def plan_measurement(
         settings: How blocks are timed.
     """
     settings = settings or Settings()
-    blocks = choose_blocks(reachable_blocks(space, also), most)
+    blocks, left_out = blocks_to_measure(space, also, most=most)
     macs_per_second = _MACS_PER_SECOND.get(target.runtime, 1e10) * target.threads
     call = _CALL_SECONDS.get(target.runtime, 1e-5)
     seconds = 0.0
@@ -103,7 +115,13 @@ def plan_measurement(
         warm = settings.warm_ups * once
         timed = settings.runs * max(once, settings.group_ms / 1e3)
         seconds += warm + timed + _PREPARE_SECONDS.get(target.runtime, 5e-3)
-    return MeasurementPlan(blocks=len(blocks), seconds=settings.passes * seconds)
+    shares = time_shares(space, {**blocks, **left_out}) if left_out else {}
+    return MeasurementPlan(
+        blocks=len(blocks),
+        left_out=len(left_out),
+        predicted_share=sum(shares[key] for key in left_out),
+        seconds=settings.passes * seconds,
+    )
 
 
 def macs_of(block: PlannedBlock) -> int:

@@ -3,7 +3,7 @@
 import functools
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mnas.arch import machine_lock
 from mnas.latency.runtime import Run, Runtime
@@ -31,6 +31,10 @@ class Stopwatch:
     target: Target
     settings: Settings
     clock: Clock
+
+    def reading(self, clock: Clock | None) -> "Stopwatch":
+        """The same with another clock, if there is one."""
+        return self if clock is None else replace(self, clock=clock)
 
     def time(self, run: Run) -> PassTime:
         return time_pass(run, self.target, self.settings, self.clock)
@@ -66,7 +70,8 @@ def time_interleaved(
     total = rounds * len(things)
     times: dict[str, list[PassTime]] = {name: [] for name in things}
     waiting = functools.partial(progress, 0, total, WAITING)
-    with machine_lock(alone=True, waiting=waiting), runtime.hold(stopwatch.target):
+    with machine_lock(alone=True, waiting=waiting), runtime.hold(stopwatch.target) as clock:
+        stopwatch = stopwatch.reading(clock)
         order = [name for _ in range(rounds) for name in rng.sample(list(things), len(things))]
         for done, name in enumerate(order, start=1):
             times[name].append(stopwatch.time(things[name]()))

@@ -3,10 +3,13 @@
 import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mnas.arch import PlannedBlock, UnknownNameError
 from mnas.latency.target import Target
+
+if TYPE_CHECKING:
+    from mnas.latency.timing import Clock
 
 Run = Callable[[], object]
 
@@ -24,11 +27,15 @@ class Runtime(Protocol):
         """Number types it can compute with."""
         ...
 
-    def hold(self, target: Target) -> AbstractContextManager[None]:
+    def hold(self, target: Target) -> AbstractContextManager["Clock | None"]:
         """Set for the whole process what the target asks for, and put it back at the end.
 
         Args:
             target: What everything prepared and run meanwhile is run with.
+
+        Returns:
+            A context that gives the clock of the device where what is run computes; None for
+            this machine's processor.
         """
         ...
 
@@ -49,6 +56,7 @@ class Runtime(Protocol):
 RUNTIMES: dict[str, str] = {
     "onnxruntime": "mnas.latency.ort",
     "torch": "mnas.latency.eager",
+    "torch-cuda": "mnas.latency.cuda",
 }
 
 

@@ -5,12 +5,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from mnas.arch import Architecture, PlannedBlock, write_atomically
+from mnas.arch import Architecture, PlannedBlock, plan, write_atomically
 from mnas.latency.errors import LatencyTableError, TableMismatchError
+from mnas.latency.missing import MissingError
 from mnas.latency.prediction import NetworkPredictor, conformal_margin, held_out_residuals
 from mnas.latency.target import Calibration, Latency, Target, Verification
+
+if TYPE_CHECKING:
+    from mnas.latency.compiled import CompilableSpace, CompiledLatency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class LatencyTable:
         empty_wall_ms: The same in wall time.
         space: Name and digest of the search space; empty if unknown.
         also: Ids of networks whose blocks were measured besides the space's.
+        left_out: How many reachable blocks were left to be predicted, as it was asked for.
         protocol: Settings the measurement was made with.
         drift: How much slower the reference block ever was than at its fastest, as a fraction.
         measured_at: When measuring ended (ISO 8601, UTC).
@@ -68,6 +73,7 @@ class LatencyTable:
     empty_wall_ms: float = 0.0
     space: Mapping[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    left_out: int = 0
     protocol: Mapping[str, float] = field(default_factory=dict)
     drift: float | None = None
     measured_at: str | None = None
@@ -140,14 +146,47 @@ class LatencyTable:
 
     def predict_raw_ms(self, arch: Architecture) -> float:
         """The sum of a network's blocks before any correction, in milliseconds."""
-        from mnas.arch import plan
+        return self._predictor().raw_ms_of(arch)[0]
 
-        return self._predictor().raw_ms(plan(arch).blocks)[0]
+    def compile(self, space: "CompilableSpace") -> "CompiledLatency":
+        """Predict the networks of a space from their encodings, millions a second.
+
+        Args:
+            space: Any search space; blocks of it that were not measured are predicted.
+
+        Returns:
+            A function of rows of option indices (`space.compile()`); the same numbers to the last
+            bit as `predict` gives for the decoded architectures.
+        """
+        from mnas.latency.compiled import CompiledLatency
+
+        predictor = self._predictor()
+        predictor.foresee(space.reachable_blocks().values())
+        return CompiledLatency(predictor, space.compile())
+
+    def unmeasured(self, arch: Architecture) -> dict[str, float]:
+        """The places of a network's blocks that the table did not measure.
+
+        Args:
+            arch: Any architecture.
+
+        Returns:
+            The predicted milliseconds of each, before any correction, by place (`blocks.3`).
+        """
+        predictor, planned = self._predictor(), plan(arch)
+        costs = {
+            place: predictor.cost_of(block)[1]
+            for place, block in zip(planned.places, planned.blocks, strict=True)
+        }
+        return {place: ms for place, ms in costs.items() if ms}
 
     def block_ms(self, block: PlannedBlock) -> float:
-        """What a block adds to a network, before any correction, in milliseconds; never below 0."""
-        predictor = self._predictor()
-        return max(0.0, predictor.raw_ms([block])[0] - predictor.raw_ms([])[0])
+        """What a block adds to a network, before any correction, in milliseconds; above 0."""
+        return self._predictor().cost_of(block)[0]
+
+    def missing_error(self) -> MissingError:
+        """What predicting a block that was not measured costs; fits the model, for a second."""
+        return self._predictor().missing_error
 
     def require(self, target: Target) -> None:
         """Refuse a target that this table was not measured for.

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import NonNegativeFloat, TypeAdapter, ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from mnas.arch import Fault, InvalidArchitectureError, planned_from_key
 from mnas.latency.errors import LatencyTableError
@@ -46,6 +46,7 @@ _HEADER: dict[str, Any] = {
     "runtime_version": str,
     "space": dict[str, str],
     "also": tuple[str, ...],
+    "left_out": NonNegativeInt,
     "measured_at": str | None,
     "protocol": dict[str, int | float],
     "empty_ms": NonNegativeFloat,
@@ -60,7 +61,7 @@ _HEADER: dict[str, Any] = {
     "rows_sha256": str,
 }
 _OPTIONAL_IN_TABLE = (
-    "space", "also", "measured_at", "protocol", "empty_ms", "empty_wall_ms", "drift",
+    "space", "also", "left_out", "measured_at", "protocol", "empty_ms", "empty_wall_ms", "drift",
     "calibration", "verification",
 )  # fmt: skip
 
@@ -80,6 +81,7 @@ def text_of(table: "LatencyTable") -> str:
         "empty_ms": table.empty_ms,
         "empty_wall_ms": table.empty_wall_ms,
         "drift": table.drift,
+        "left_out": table.left_out,
         "noise_floor": table.noise_floor,
         "calibration": table.calibration and asdict(table.calibration),
         "verification": table.verification and asdict(table.verification),

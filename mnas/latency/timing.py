@@ -18,7 +18,7 @@ class Clock:
     """Where time comes from, in seconds.
 
     Attributes:
-        cpu: CPU time of the calling thread.
+        cpu: CPU time of the calling thread; on another processor the time that one computed.
         wall: Time on the wall, from any start.
     """
 

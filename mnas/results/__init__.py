@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mnas.results.report import write_report
     from mnas.results.runs import Run
     from mnas.results.store import RecordStore
+    from mnas.results.table_page import write_table_page
     from mnas.results.verdicts import Confirmed, Dropped, Gain, Verdict
     from mnas.results.writing import write_front_csv, write_network, write_records_csv
 
@@ -30,6 +31,7 @@ _MODULES = {
     "write_network": "writing",
     "write_records_csv": "writing",
     "write_report": "report",
+    "write_table_page": "table_page",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "write_network",
     "write_records_csv",
     "write_report",
+    "write_table_page",
 ]
 
 

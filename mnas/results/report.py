@@ -1,12 +1,8 @@
 """report.html: the whole run on one page that needs nothing but a browser."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from plotly.offline import get_plotlyjs
 
 from mnas.arch import write_atomically
 from mnas.results.evidence import (
@@ -16,7 +12,7 @@ from mnas.results.evidence import (
     tables_section,
     time_section,
 )
-from mnas.results.markup import Html, element, join, trusted
+from mnas.results.markup import Html, join
 from mnas.results.outcome import (
     confirmed_section,
     dropped_section,
@@ -24,13 +20,12 @@ from mnas.results.outcome import (
     headline,
     winner_section,
 )
+from mnas.results.page import page
 from mnas.results.reproducing import commands_section, environment_section
 from mnas.results.runs import Run
 from mnas.results.verdicts import Verdict, read_verdict
 from mnas.results.wording import Accuracies, counted, listed, milliseconds
 from mnas.results.writing import directory_of
-
-_HERE = Path(__file__).parent
 
 
 def write_report(run: Run) -> Path:
@@ -57,32 +52,19 @@ def write_report(run: Run) -> Path:
 def _page(run: Run) -> str:
     verdict = read_verdict(run.verdict)
     scores = [row.accuracy for row in run.evaluations if row.accuracy is not None]
-    accuracies = Accuracies(scores)
-    style = (_HERE / "report.css").read_text(encoding="utf-8")
-    scripts = [get_plotlyjs(), (_HERE / "report.js").read_text(encoding="utf-8")]
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{run.name}: report of an mnas search"),
-        element("style", trusted(style)),
+    return page(
+        title=f"{run.name}: report of an mnas search",
+        kicker="mnas search report",
+        heading=run.name,
+        facts=_facts(run),
+        sections=_sections(run, verdict, Accuracies(scores)),
     )
-    body = element(
-        "body",
-        element("header", _kicker(), element("h1", run.name), _facts(run)),
-        element("main", _sections(run, verdict, accuracies)),
-        element(
-            "noscript",
-            "The plots need JavaScript, which is inside this file; nothing is loaded.",
-        ),
-        *(element("script", trusted(script)) for script in scripts),
-    )
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _sections(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html:
-    sections = (
+def _sections(
+    run: Run, verdict: Verdict | None, accuracies: Accuracies
+) -> list[tuple[str, str, Html]]:
+    return [
         ("answer", "", join(headline(run, verdict, accuracies), dropped_section(verdict))),
         ("front", "The front", front_section(run, verdict, accuracies)),
         ("confirmed", "Confirmed networks", confirmed_section(run, verdict, accuracies)),
@@ -94,20 +76,10 @@ def _sections(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html
         ("winner", "The network", winner_section(run, verdict)),
         ("reproduce", "Do it again", commands_section(run)),
         ("environment", "Where it was done", environment_section(run)),
-    )
-    return join(
-        *(
-            element("section", element("h2", title) if title else None, content, id=place)
-            for place, title, content in sections
-        )
-    )
+    ]
 
 
-def _kicker() -> Html:
-    return element("p", "mnas search report", class_="kicker")
-
-
-def _facts(run: Run) -> Html:
+def _facts(run: Run) -> str:
     """One line under the title: what was searched, on what, for which devices, how long."""
     experiment = run.experiment
     data = experiment.get("data")
@@ -121,7 +93,7 @@ def _facts(run: Run) -> Html:
         counted(trials, "proposal"),
         "" if run.verdict else "not finished",
     ]
-    return element("p", " \u00b7 ".join(fact for fact in facts if fact), class_="facts")
+    return " \u00b7 ".join(fact for fact in facts if fact)
 
 
 def _space_words(space: Any) -> str:
@@ -145,14 +117,3 @@ def _sampler_words(search: Any) -> str:
     if not isinstance(search, Mapping) or "sampler" not in search:
         return ""
     return f"sampler {search['sampler']}, seed {search.get('seed', 0)}"
-
-
-def _policy(scripts: list[str]) -> str:
-    """A content security policy under which only these two scripts can run."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in scripts
-    )
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-    )

@@ -321,7 +321,7 @@ class Comparison:
         target = target_of(self._experiment.target)
         total = len(networks)
         self._observer(Step(phase="timing", total=total, text="end to end, interleaved"))
-        if target.runtime == "onnxruntime":
+        if (target.runtime, target.dtype) == ("onnxruntime", "fp32"):
             timings = time_networks(self._files(networks), target)
         else:
             timings = time_architectures(networks, target)

@@ -1,5 +1,6 @@
 """A search space with its defaults merged: what every walk reads."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,12 +21,7 @@ class StemSizes(NamedTuple):
     scale: bool | str
 
     def at(self, sizing: Sizing) -> Stem:
-        return Stem(
-            kernel=self.kernel,
-            stride=self.stride,
-            out_channels=sizing.scaled(self.out_channels, self.scale),
-            activation=self.activation,
-        )
+        return _stem_at(self, sizing)
 
 
 class HeadSizes(NamedTuple):
@@ -39,16 +35,35 @@ class HeadSizes(NamedTuple):
     scale: bool | str
 
     def at(self, sizing: Sizing) -> HeadItem:
-        if self.op == "pool":
-            return HeadPool()
-        number = sizing.scaled(self.number, self.scale)
-        if self.op == "conv":
-            return HeadConv(
-                out_channels=number, norm=self.norm, bias=self.bias, activation=self.activation
-            )
-        return HeadLinear(
-            out_features=number, norm=self.norm, bias=self.bias, activation=self.activation
+        return _head_item_at(self, sizing)
+
+
+# Networks of one space share their stems and head items, as they share their blocks.
+_cached = functools.lru_cache(maxsize=10_000)
+
+
+@_cached
+def _stem_at(sizes: StemSizes, sizing: Sizing) -> Stem:
+    return Stem(
+        kernel=sizes.kernel,
+        stride=sizes.stride,
+        out_channels=sizing.scaled(sizes.out_channels, sizes.scale),
+        activation=sizes.activation,
+    )
+
+
+@_cached
+def _head_item_at(sizes: HeadSizes, sizing: Sizing) -> HeadItem:
+    if sizes.op == "pool":
+        return HeadPool()
+    number = sizing.scaled(sizes.number, sizes.scale)
+    if sizes.op == "conv":
+        return HeadConv(
+            out_channels=number, norm=sizes.norm, bias=sizes.bias, activation=sizes.activation
         )
+    return HeadLinear(
+        out_features=number, norm=sizes.norm, bias=sizes.bias, activation=sizes.activation
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from mnas.latency import (
     reachable_blocks,
     runtime_for,
 )
-from mnas.latency.reachable import choose_blocks
+from mnas.latency.choosing import choose_blocks
 from mnas.latency.rounds import split_half_difference
 from mnas.latency.timing import Clock, PassTime, combine, is_steady, time_pass
 
@@ -422,7 +422,7 @@ def test_a_limited_measurement_predicts_the_rest(space, machine, tmp_path):
 
 def test_a_limit_below_one_is_an_error(space):
     with pytest.raises(MnasError, match="at least one block must be measured; got a limit of 0"):
-        choose_blocks(space.reachable_blocks(), 0)
+        choose_blocks(space.reachable_blocks(), 0, {})
 
 
 def test_the_table_tells_what_it_was_measured_with(space, machine, tmp_path):
@@ -464,7 +464,7 @@ def test_the_plan_counts_blocks_and_grows_with_them(space):
     ("target", "message"),
     [
         (Target(runtime="onnxrutime"), "unknown runtime 'onnxrutime' .*known: onnxruntime, torch"),
-        (Target(dtype="int8"), "unknown dtype of onnxruntime 'int8'; known: fp32"),
+        (Target(dtype="bf16"), "unknown dtype of onnxruntime 'bf16'; known: fp32, int8"),
     ],
 )
 def test_an_unknown_runtime_or_dtype_is_told_with_the_known_ones(target, message):

@@ -180,7 +180,7 @@ def test_a_file_that_is_no_network_is_named(tmp_path):
     ("target", "error", "message"),
     [
         (Target(runtime="torch"), MnasError, "ONNX files are timed with onnxruntime"),
-        (Target(dtype="int8"), UnknownNameError, "unknown dtype .* known: fp32"),
+        (Target(dtype="bf16"), UnknownNameError, "unknown dtype .* known: fp32, int8"),
     ],
 )
 def test_deployed_files_are_not_timed_with_what_cannot_run_them(target, error, message):
