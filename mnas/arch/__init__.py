@@ -52,6 +52,8 @@ from mnas.arch.planning import (
     plan_head,
     plan_stem,
 )
+from mnas.arch.timm_file import InvalidTimmTextError, read_timm_text, timm_text
+from mnas.arch.timm_notation import NoTimmTextError
 
 __all__ = [
     "BLOCKS",
@@ -78,10 +80,12 @@ __all__ = [
     "InvalidArchitectureError",
     "InvalidBlockOperatorError",
     "InvalidFileError",
+    "InvalidTimmTextError",
     "InvertedResidual",
     "Layer",
     "MachineLockError",
     "MnasError",
+    "NoTimmTextError",
     "Norm",
     "OperatorField",
     "Padding",
@@ -111,7 +115,9 @@ __all__ = [
     "plan_head",
     "plan_stem",
     "planned_from_key",
+    "read_timm_text",
     "shipped_folder",
     "squeeze_excite",
+    "timm_text",
     "write_atomically",
 ]

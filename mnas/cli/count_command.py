@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnas.arch import Architecture, BlockCounts, PlannedBlock, count, plan
+from mnas.arch import Architecture, BlockCounts, PlannedBlock, count, plan, timm_text
 from mnas.cli.answers import answering
 from mnas.cli.options import AsJson, read_architecture
 from mnas.cli.tables import facts, paragraph, table_of
@@ -27,7 +27,11 @@ NetworkArgument = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountAnswer:
-    """What `mnas count` says; the figures of `mnas.count`, and thop's of the built module."""
+    """What `mnas count` says; the figures of `mnas.count`, and thop's of the built module.
+
+    Attributes:
+        timm: With `--timm`, the network as a Python file for timm.
+    """
 
     id: str
     name: str
@@ -36,6 +40,7 @@ class CountAnswer:
     macs: int
     peak_activation_bytes: int
     thop: "ThopCounts | None"
+    timm: str | None
     blocks: tuple[BlockCounts, ...]
 
 
@@ -52,16 +57,21 @@ def count_network(
             "--thop/--no-thop", help="Build the network and let thop count it too (loads torch)."
         ),
     ] = True,
+    timm: Annotated[
+        bool,
+        typer.Option("--timm", help="Print the network as a Python file that builds it in timm."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Count parameters, MACs and activation memory, block by block."""
     with answering(as_json) as answer:
         arch = read_architecture(network)
-        counted = _counted(arch, thop)
-        answer.give(counted, lambda: _show(arch, counted))
+        text = timm_text(arch) if timm else None
+        counted = _counted(arch, thop and not timm, text)
+        answer.give(counted, lambda: text.splitlines() if text else _show(arch, counted))
 
 
-def _counted(arch: Architecture, with_thop: bool) -> CountAnswer:
+def _counted(arch: Architecture, with_thop: bool, text: str | None) -> CountAnswer:
     counts, witness = count(arch), None
     if with_thop:
         from mnas.nets import thop_counts
@@ -75,6 +85,7 @@ def _counted(arch: Architecture, with_thop: bool) -> CountAnswer:
         macs=counts.macs,
         peak_activation_bytes=counts.peak_activation_bytes,
         thop=witness,
+        timm=text,
         blocks=counts.blocks,
     )
 

@@ -82,10 +82,10 @@ def export(
 def _exported(
     subject: str, formats: str | None, pick: str, weights: Path | None, out: Path | None
 ) -> "tuple[Manifest, Path]":
-    from mnas.export import EXPORTERS, data_card_beside, export_network, export_run
+    from mnas.export import DEFAULT_FORMATS, data_card_beside, export_network, export_run
     from mnas.latency import Target
 
-    names = [each.strip() for each in formats.split(",")] if formats else list(EXPORTERS)
+    names = [each.strip() for each in formats.split(",")] if formats else list(DEFAULT_FORMATS)
     if is_run(subject):
         manifest = export_run(subject, names, pick=pick, weights=weights, out=out)
         return manifest, out or Path(subject) / "exports" / manifest.architecture.id

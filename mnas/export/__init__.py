@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mnas.export.checking import Check, check_export
     from mnas.export.errors import ExportError, ExportMismatchError, InvalidManifestError
     from mnas.export.exporting import export_network
-    from mnas.export.formats import EXPORTERS, Exporter
+    from mnas.export.formats import DEFAULT_FORMATS, EXPORTERS, Exporter
     from mnas.export.manifest import (
         ExportedFile,
         ExportTiming,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Check": "checking",
     "DataCard": "card",
+    "DEFAULT_FORMATS": "formats",
     "EXPORTERS": "formats",
     "ExportError": "errors",
     "ExportMismatchError": "errors",
@@ -49,6 +50,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DEFAULT_FORMATS",
     "EXPORTERS",
     "Check",
     "DataCard",

@@ -12,7 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mnas.arch import Architecture, UnknownNameError, write_atomically
+from mnas.arch import (
+    Architecture,
+    UnknownNameError,
+    read_timm_text,
+    timm_text,
+    write_atomically,
+)
 from mnas.export.errors import ExportError
 from mnas.export.source import model_source
 from mnas.export.subject import Subject
@@ -20,7 +26,7 @@ from mnas.nets import build
 from mnas.training import load_weights, save_weights
 
 SUBPROCESS_TIMEOUT_S = 600
-_NOT_YET = ("coreml", "executorch", "litert", "ncnn", "onnx-int8", "openvino", "timm")
+_NOT_YET = ("coreml", "executorch", "litert", "ncnn", "onnx-int8", "openvino")
 
 _RUN_SOURCE = """
 import importlib.util
@@ -203,6 +209,22 @@ def _run_onnx(path: Path, batches: Sequence[Tensor], subject: Subject | None) ->
     return tuple(torch.from_numpy(session.run(None, {name: x.numpy()})[0]) for x in batches)
 
 
+def _write_timm(subject: Subject, path: Path) -> None:
+    write_atomically(path, timm_text(subject.architecture))
+
+
+def _run_timm(path: Path, batches: Sequence[Tensor], subject: Subject | None) -> tuple[Tensor, ...]:
+    """Read the file by timm's rules, without running it, and give that network the weights."""
+    assert subject is not None
+    module = build(read_timm_text(path.read_text(encoding="utf-8"))).eval()
+    given, wanted = subject.module.state_dict(), module.state_dict()
+    if len(given) != len(wanted):
+        raise ExportError(f"{path.name} has {len(wanted)} tensors, the network {len(given)}")
+    pairs = zip(wanted.items(), given.values(), strict=True)  # a 1x1 convolution is a linear layer
+    module.load_state_dict({name: tensor.reshape(of.shape) for (name, of), tensor in pairs})
+    return run_module(module, batches)
+
+
 EXPORTERS: dict[str, Exporter] = {
     "architecture": Exporter(
         file="architecture.json",
@@ -249,4 +271,15 @@ EXPORTERS: dict[str, Exporter] = {
         write=_write_onnx,
         run=_run_onnx,
     ),
+    "timm": Exporter(
+        file="timm_model.py",
+        runtime="timm's rules, read by mnas",
+        libraries=("mnas", "torch"),
+        is_code=False,
+        is_self_contained=False,
+        write=_write_timm,
+        run=_run_timm,
+    ),
 }
+# What every network can be written as; timm's notation says only some.
+DEFAULT_FORMATS = tuple(name for name in EXPORTERS if name != "timm")

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from mnas import Architecture
+from mnas.arch import read_timm_text
 from mnas.cli.answers import answering, to_plain
+from mnas.space import load_published
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,23 @@ def test_values_become_json_without_hidden_attributes_and_nan():
     value = Sample(path=Path("a/b"), share=math.nan, hidden=3)
 
     assert to_plain({1: (value,)}) == {"1": [{"path": "a/b", "share": None}]}
+
+
+def test_timm_s_notation_is_the_whole_answer(mnas):
+    shown = mnas("count", "mobilenet_v2", "--timm").out
+    assert read_timm_text(shown).blocks[0] == load_published("mobilenet_v2").blocks[0]
+    told = json.loads(mnas("count", "mobilenet_v2", "--timm", "--json").out)
+    assert told["timm"] == shown
+    assert json.loads(mnas("count", "mobilenet_v2", "--no-thop", "--json").out)["timm"] is None
+
+
+def test_a_network_that_timm_cannot_say_is_bad_input(mnas, small_network, tmp_path):
+    other = dataclasses.replace(
+        small_network, stem=dataclasses.replace(small_network.stem, stride=1)
+    )
+    (tmp_path / "other.json").write_text(other.to_json())
+
+    ended = mnas("count", tmp_path / "other.json", "--timm")
+
+    assert ended.code == 2
+    assert "cannot be said in timm's notation: stem.stride is always 2" in ended.err

@@ -63,7 +63,7 @@ def test_without_arguments_the_help_is_shown(mnas):
 def test_what_is_not_there_yet_is_not_in_the_help(mnas):
     text = mnas("--help").out + mnas("latency", "--help").out + mnas("export", "--help").out
 
-    for word in ("rescore", "proxy-check", "compare", "--timm", "--most", "--target"):
+    for word in ("rescore", "proxy-check", "compare", "--most", "--target"):
         assert word not in text.split()
 
 

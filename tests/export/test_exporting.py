@@ -9,9 +9,17 @@ import pytest
 import torch
 
 import mnas.export.timing as timing_module
-from mnas.arch import UnknownNameError
-from mnas.export import EXPORTERS, ExportError, ExportMismatchError, Manifest, export_network
+from mnas.arch import NoTimmTextError, UnknownNameError, read_timm_text
+from mnas.export import (
+    DEFAULT_FORMATS,
+    EXPORTERS,
+    ExportError,
+    ExportMismatchError,
+    Manifest,
+    export_network,
+)
 from mnas.latency import Latency, LatencyTable, TableMismatchError, TableRow, Target, Timing
+from mnas.space import load_published, scaled
 from mnas.training import WeightsError
 
 QUICK = ["architecture", "weights"]
@@ -46,11 +54,28 @@ def test_every_format_is_proven_and_listed(exported):
     manifest = Manifest.from_json((exported / "manifest.json").read_text())
 
     assert {path.name for path in exported.iterdir()} == FILES
-    assert [entry.format for entry in manifest.formats] == list(EXPORTERS)
+    assert [entry.format for entry in manifest.formats] == list(DEFAULT_FORMATS)
     for entry in manifest.formats:
         assert 0 <= entry.max_difference <= entry.tolerance == 1e-4
         assert entry.batch_sizes == (1, 4)
         assert entry.bytes == (exported / entry.file).stat().st_size
+
+
+def test_timm_s_notation_is_proven_with_the_weights(tmp_path):
+    arch = scaled(load_published("mobilenet_v3_small"), width=0.5, resolution=48, num_classes=5)
+
+    manifest = export_network(arch, None, "timm", tmp_path / "out")
+
+    (entry,) = manifest.formats
+    assert entry.max_difference < 1e-5
+    assert read_timm_text((tmp_path / "out" / entry.file).read_text()).num_classes == 5
+
+
+def test_a_network_that_timm_cannot_say_leaves_nothing(network, tmp_path):
+    with pytest.raises(NoTimmTextError, match=r"tiny cannot be said in timm's notation: \w+\."):
+        export_network(network, None, ["architecture", "timm"], tmp_path / "out")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_beside_the_export(exported, network, tmp_path):
