@@ -84,6 +84,7 @@ class Automaton:
         self.space = space
         self.networks = space.networks
         self._steps: dict[State, tuple[Step, ...]] = {}
+        self._silent: dict[State, frozenset[State]] = {}
 
     def starts(self) -> Iterator[tuple[Top, State, dict[Choice, int]]]:
         """Every way to begin: what stands before the blocks, and the state after it."""
@@ -126,15 +127,25 @@ class Automaton:
 
     def closure(self, states: Iterable[State]) -> frozenset[State]:
         """The states, and all that are reached from them without reading a block."""
-        found = set(states)
-        waiting = list(found)
-        while waiting:
-            state = waiting.pop()
-            for step in () if self.is_final(state) else self.steps(state):
-                if step.block is None and step.state not in found:
-                    found.add(step.state)
-                    waiting.append(step.state)
+        found: set[State] = set()
+        for state in states:
+            if state not in found:
+                found |= self._reached_silently(state)
         return frozenset(found)
+
+    def _reached_silently(self, state: State) -> frozenset[State]:
+        known = self._silent.get(state)
+        if known is None:
+            found = {state}
+            waiting = [state]
+            while waiting:
+                here = waiting.pop()
+                for step in () if self.is_final(here) else self.steps(here):
+                    if step.block is None and step.state not in found:
+                        found.add(step.state)
+                        waiting.append(step.state)
+            known = self._silent[state] = frozenset(found)
+        return known
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,10 +3,9 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from mnas.arch import Block
 from mnas.space.automaton import Automaton, State
-
-MOST_STEPS = 2_000_000
+from mnas.space.distinct import MOST_STEPS, DistinctArchitectures
+from mnas.space.errors import TooManyStepsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +34,10 @@ def size_of(automaton: Automaton, most_steps: int = MOST_STEPS) -> Size:
         Exact integers.
     """
     encodings = _count_encodings(automaton)
-    architectures = _count_architectures(automaton, most_steps)
-    if architectures is None:
-        reason = f"more than {most_steps} steps would be needed to tell equal networks apart"
-        return Size(encodings=encodings, architectures=None, reason=reason)
+    try:
+        architectures = DistinctArchitectures(automaton, most_steps).total
+    except TooManyStepsError as error:
+        return Size(encodings=encodings, architectures=None, reason=str(error))
     return Size(encodings=encodings, architectures=architectures)
 
 
@@ -65,43 +64,3 @@ def _count_encodings(automaton: Automaton) -> int:
                 for step in automaton.steps(state):
                     add(step.state, paths)
     return total
-
-
-def _count_architectures(automaton: Automaton, most_steps: int) -> int | None:
-    """Distinct strings of blocks: each leads to one set of states, so sets are counted."""
-    tops: dict[object, set[State]] = defaultdict(set)
-    for top, state, _ in automaton.starts():
-        tops[top.fixed()].add(state)
-    frontier: dict[frozenset[State], int] = defaultdict(int)
-    for begun in tops.values():
-        frontier[automaton.closure(begun)] += 1
-    total, taken = 0, 0
-    moves: dict[frozenset[State], list[frozenset[State]]] = {}
-    heads: dict[frozenset[State], int] = {}
-    while frontier:
-        following: dict[frozenset[State], int] = defaultdict(int)
-        for states, strings in frontier.items():
-            final = frozenset(state for state in states if automaton.is_final(state))
-            if final and final not in heads:
-                heads[final] = len({head for state in final for head, _ in automaton.heads(state)})
-            total += strings * heads.get(final, 0)
-            if states not in moves:
-                moves[states] = _moves(automaton, states)
-                taken += len(moves[states])
-                if taken > most_steps:
-                    return None
-            for after in moves[states]:
-                following[after] += strings
-        frontier = following
-    return total
-
-
-def _moves(automaton: Automaton, states: frozenset[State]) -> list[frozenset[State]]:
-    reached: dict[Block, set[State]] = defaultdict(set)
-    for state in states:
-        if not automaton.is_final(state):
-            for step in automaton.steps(state):
-                if step.block is not None:
-                    reached[step.block].add(step.state)
-    closed = {key: automaton.closure(key) for key in set(map(frozenset, reached.values()))}
-    return [closed[frozenset(after)] for after in reached.values()]

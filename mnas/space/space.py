@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mnas.arch import Architecture, Fault, PlannedBlock
 from mnas.arch.errors import did_you_mean
-from mnas.space import encoding, lint, shapes
+from mnas.space import encoding, lint, shapes, variation
 from mnas.space.automaton import Automaton, Identified, automaton_of
 from mnas.space.cheapest import cheapest_choices
 from mnas.space.choices import Choice, Option, branches, index_of, values_of
+from mnas.space.distinct import DistinctArchitectures
 from mnas.space.errors import InvalidChoicesError, OutsideSpaceError
 from mnas.space.merging import merge_space
 from mnas.space.sizes import Size, size_of
@@ -92,8 +93,19 @@ class SearchSpace:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def sample(self, rng: random.Random) -> Architecture:
-        """A random architecture: every active choice uniform among its options."""
+    def sample(self, rng: random.Random, *, distinct: bool = False) -> Architecture:
+        """A random architecture: every active choice uniform among its options.
+
+        Args:
+            rng: Draws.
+            distinct: Draw each distinct architecture with the same probability instead, exactly:
+                a network is no likelier for having many encodings, nor for being shallow.
+
+        Raises:
+            TooManyStepsError: The distinct ones cannot be told apart within the limit of `size`.
+        """
+        if distinct:
+            return _distinct(self).draw(rng, self.name)
         return self._sampled(rng)[0]
 
     def sample_choices(self, rng: random.Random) -> dict[str, Option]:
@@ -174,15 +186,31 @@ class SearchSpace:
         Raises:
             OutsideSpaceError: The space does not hold the architecture.
         """
-        own = self.encode(arch)
-        found: dict[str, Architecture] = {}
-        for name, value in own.items():
-            for option in self._choices[name].options:
-                if option is not value:
-                    near = self._completed({**own, name: option})
-                    found.setdefault(near.id, near)
-        found.pop(arch.id, None)
-        return list(found.values())
+        template = self._identified.template
+        return list(variation.neighbours(template, self._choices, arch, self.encode(arch)))
+
+    def mutate(self, arch: Architecture, rng: random.Random) -> Architecture:
+        """A random neighbour: one active choice changed; the same architecture if it has none.
+
+        The choice is uniform among the active ones, its new option among the others.
+
+        Raises:
+            OutsideSpaceError: The space does not hold the architecture.
+        """
+        template = self._identified.template
+        return variation.mutated(template, self._choices, arch, self.encode(arch), rng)
+
+    def cross(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
+        """Uniform crossover: each choice that both parents have comes from either.
+
+        What only one has comes from that one; what neither has is completed as in `neighbours`.
+
+        Raises:
+            OutsideSpaceError: The space does not hold a parent.
+        """
+        return variation.crossed(
+            self._identified.template, self.encode(first), self.encode(second), rng
+        )
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture, one for each encoding, in file order; equal ones come again."""
@@ -201,7 +229,7 @@ class SearchSpace:
 
     def size(self) -> Size:
         """How many encodings and how many distinct architectures, exactly."""
-        return _size(self._identified)
+        return _size(self)
 
     def compile(self) -> "CompiledSpace":
         """The same space over encodings as uint8 arrays, for millions of networks a second.
@@ -266,23 +294,6 @@ class SearchSpace:
     def _options(self, chosen: Mapping[str, int]) -> dict[str, Option]:
         return {name: self._choices[name].options[index] for name, index in chosen.items()}
 
-    def _completed(self, choices: Mapping[str, Option]) -> Architecture:
-        given = dict(choices)
-
-        def choose(choice: Choice) -> int:
-            for name in (choice.name, choice.sibling):
-                if name in given:
-                    try:
-                        index = index_of(choice.options, given[name])
-                    except ValueError:
-                        continue
-                    given[choice.name] = choice.options[index]
-                    return index
-            given[choice.name] = choice.options[0]
-            return 0
-
-        return walk(self._identified.template, choose)[0]
-
 
 @functools.lru_cache(maxsize=16)
 def _compiled(space: SearchSpace) -> "CompiledSpace":
@@ -291,9 +302,14 @@ def _compiled(space: SearchSpace) -> "CompiledSpace":
     return compile_space(space, automaton_of(space._identified), space._choices)
 
 
+@functools.lru_cache(maxsize=4)
+def _distinct(space: SearchSpace) -> DistinctArchitectures:
+    return DistinctArchitectures(automaton_of(space._identified))
+
+
 @functools.lru_cache(maxsize=16)
-def _size(identified: Identified) -> Size:
-    return size_of(automaton_of(identified))
+def _size(space: SearchSpace) -> Size:
+    return size_of(automaton_of(space._identified))
 
 
 def _listed(choice: Choice) -> str:

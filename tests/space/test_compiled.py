@@ -23,6 +23,7 @@ from mnas.space import levels as levels_module
 from mnas.space.automaton import Automaton
 from mnas.space.choices import branches
 from mnas.space.levels import tables_of
+from mnas.space.variation import completed
 from mnas.space.walking import walk
 from tests.space.documents import space_of_document
 from tests.strategies import space_documents
@@ -51,7 +52,7 @@ def mate_of(space: SearchSpace, compiled: CompiledSpace, row: np.ndarray, column
     """What `neighbours` makes of one changed choice."""
     own = compiled.choices_of(row)
     name = compiled.names[column]
-    return space._completed({**own, name: compiled.options[column][option]})
+    return completed(space._identified.template, {**own, name: compiled.options[column][option]})
 
 
 @settings(max_examples=15, deadline=None)

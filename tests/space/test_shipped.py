@@ -30,8 +30,14 @@ MEMBERS = {
     "mobilenet_v2_075": "mobilenet_v2",
     "mobilenet_v2_140": "mobilenet_v2",
     "mobilenet_v3_large": "mobilenet_v3",
+    "mobilenet_v3_large_075": "mobilenet_v3",
+    "mobilenet_v3_large_minimal": "mobilenet_v3",
     "mobilenet_v3_small": "mobilenet_v3",
+    "mobilenet_v3_small_075": "mobilenet_v3",
+    "mobilenet_v3_small_minimal": "mobilenet_v3",
     "mnasnet_a1": "mnasnet",
+    "mnasnet_b1": "mnasnet",
+    "mnasnet_small": "mnasnet",
     "proxylessnas_mobile": "proxylessnas",
     "proxylessnas_cpu": "proxylessnas",
     "proxylessnas_gpu": "proxylessnas",
@@ -39,6 +45,8 @@ MEMBERS = {
     "ofa_pixel1_20ms": "ofa_mobilenet_v3",
     "ofa_note8_22ms": "ofa_mobilenet_v3",
     "ofa_note8_31ms": "ofa_mobilenet_v3",
+    "mobilenet_v4_conv_large": "mobilenet_v4",
+    "mobilenet_v4_conv_medium": "mobilenet_v4",
     "mobilenet_v4_conv_small": "mobilenet_v4",
 }
 SOURCES = shipped_folder("search_spaces") / "published" / "SOURCES.md"

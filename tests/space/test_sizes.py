@@ -55,10 +55,23 @@ def one_of_ofa() -> SearchSpace:
         (load_space("fbnet"), 7**22, 959809624490794357),
         # Cai, Zhu and Han 2019: three devices
         (load_space("proxylessnas"), 3 * 6**6 * 7**15, 3 * (6 * (1 + 6 + 36 + 216)) ** 5 * 6),
+        # Cai et al. 2020, with all 25 resolutions and both widths
+        (
+            load_space("ofa_mobilenet_v3"),
+            50 * 21758655492572485851,
+            50 * 21758655492572485851,
+        ),
+        # Tan et al. 2019: 432 for each of 5 stages; here without the pooling skip (288), and a
+        # plain convolution has no squeeze-and-excite (252); the last stage is a choice, too (42)
+        (
+            load_space("mnasnet"),
+            2 * 252**5 * 42 + 28 * 168 * 252**3 * 42,
+            67830491957760,
+        ),
         # Howard et al. 2017: 4 widths and 4 resolutions
         (load_space("mobilenet_v1"), 16, 16),
     ],
-    ids=["ofa", "nas-bench-macro", "fbnet", "proxylessnas", "mobilenet_v1"],
+    ids=["ofa", "nas-bench-macro", "fbnet", "proxylessnas", "whole ofa", "mnasnet", "mobilenet_v1"],
 )
 def test_published_spaces_have_their_published_sizes(
     space: SearchSpace, encodings: int, architectures: int
