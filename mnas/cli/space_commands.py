@@ -10,8 +10,9 @@ import typer
 from mnas.arch import MnasError
 from mnas.cli.answers import answering, to_plain
 from mnas.cli.options import AsJson, GroupHelp, SpaceArgument, read_space
+from mnas.cli.skeleton_drawing import skeleton_lines
 from mnas.cli.tables import facts, table_of
-from mnas.cli.wording import counted, milliseconds, percent, span
+from mnas.cli.wording import counted, memory, milliseconds, percent, span
 
 if TYPE_CHECKING:
     from mnas.arch import Fault
@@ -69,26 +70,29 @@ def _show(summary: "SpaceSummary", budget_ms: float | None) -> Iterator[str]:
     distinct = f"not counted: {size.reason}"
     if size.architectures is not None:
         distinct = f"{size.architectures:,}"
+    low, high = summary.peak_activation_bytes
     rows = [
         ("space", summary.name),
         ("source", summary.source or "-"),
         ("encodings", f"{size.encodings:,}"),
         ("architectures", distinct),
+        *([("published size", summary.published_size)] if summary.published_size else []),
         ("resolutions", ", ".join(map(str, summary.resolutions))),
         ("parameters", span(*summary.params)),
         ("MACs", span(*summary.macs)),
+        ("activation memory", f"{memory(low)} to {memory(high)} *"),
         ("blocks to measure", f"{summary.reachable_blocks:,}"),
     ]
     if summary.latency_ms is not None:
-        low, high = summary.latency_ms
-        rows += [
-            ("latency", f"{milliseconds(low)} to {milliseconds(high)}, predicted"),
-            ("fastest network", f"{milliseconds(summary.fastest_ms)}, predicted"),
-        ]
+        fastest, slowest = summary.latency_ms
+        said = f"{milliseconds(fastest)} to {milliseconds(slowest)}, predicted"
+        rows.append(("latency", said))
     if summary.within_budget is not None:
-        rows.append((f"within {budget_ms:g} ms", percent(summary.within_budget)))
+        rows.append((f"within {budget_ms:g} ms", f"{percent(summary.within_budget)} *"))
     yield from facts(rows)
-    yield f"Ranges and shares are those of {summary.samples} random networks.\n"
+    yield f"* of {summary.samples} random networks; the other figures are exact.\n"
+    yield from skeleton_lines(summary.skeleton, max(summary.resolutions))
+    yield ""
     options = [
         (name, ", ".join(json.dumps(option) for option in choice))
         for name, choice in summary.choices.items()
@@ -101,6 +105,10 @@ def sample_space(
     space: SpaceArgument,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed draws the same networks.")] = 0,
+    distinct: Annotated[
+        bool,
+        typer.Option("--distinct", help="Every distinct network as likely as any other."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw random architectures: one JSON document a line, or one list of them with --json."""
@@ -109,11 +117,11 @@ def sample_space(
     with answering(as_json) as answer:
         loaded, rng = read_space(space), random.Random(seed)
         if as_json:
-            drawn = [loaded.sample(rng) for _ in range(number)]
+            drawn = [loaded.sample(rng, distinct=distinct) for _ in range(number)]
             answer.give(drawn, list)
             return
         for _ in range(number):
-            answer.out.write(json.dumps(to_plain(loaded.sample(rng))) + "\n")
+            answer.out.write(json.dumps(to_plain(loaded.sample(rng, distinct=distinct))) + "\n")
 
 
 @space_app.command("check", epilog="Example: mnas space check my_space.yaml")

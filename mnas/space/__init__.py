@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mnas.space.published_networks import load_published, published
     from mnas.space.scaling import scaled
     from mnas.space.sizes import Size
+    from mnas.space.skeleton import SkeletonPart
     from mnas.space.space import SearchSpace
     from mnas.space.yaml_document import YamlDocument, read_yaml
 
@@ -27,6 +28,7 @@ __all__ = [
     "OutsideSpaceError",
     "SearchSpace",
     "Size",
+    "SkeletonPart",
     "TooManyStepsError",
     "YamlDocument",
     "load_published",
@@ -46,6 +48,7 @@ _MODULES = {
     "OutsideSpaceError": "errors",
     "SearchSpace": "space",
     "Size": "sizes",
+    "SkeletonPart": "skeleton",
     "TooManyStepsError": "errors",
     "YamlDocument": "yaml_document",
     "load_published": "published_networks",

@@ -162,6 +162,27 @@ class CompiledSpace:
 
         return summed
 
+    def extremes(self, cost: Callable[[PlannedBlock], float]) -> tuple[Rows, Rows]:
+        """The canonical rows of the networks with the least and the greatest sum of costs.
+
+        Exact over the whole space: a shortest and a longest path through its tables.
+
+        Args:
+            cost: Of one planned block, as in `block_sum`.
+
+        Returns:
+            Two rows (d,): least, greatest.
+        """
+        costs = np.array([float(cost(block)) for block in self.blocks])
+        least, greatest = (
+            min(
+                (self._path(network, levels) for network, levels in enumerate(signed)),
+                key=lambda found: found[0],
+            )[1]
+            for signed in (self._costs(costs, np.sum), self._costs(-costs, np.sum))
+        )
+        return least, greatest
+
     def params(self, rows: Rows) -> NDArray[np.int64]:
         """(n,) learnable parameters, as `mnas.count` of the architectures."""
         return self._counted(rows, 0, np.sum, np.add)
@@ -233,6 +254,30 @@ class CompiledSpace:
                     merge(own, cost.take(index), out=own)
             total[where] = own
         return total
+
+    def _path(self, network: int, costs: list[NDArray[Any] | None]) -> tuple[float, Rows]:
+        """The least sum within one network, and its row: back from the end, then forward."""
+        chain = self._tables.chains[network]
+        radices = [1 if lv.column is None else int(self.radices[lv.column]) for lv in chain]
+        ahead = np.zeros(1)
+        best: list[NDArray[np.intp]] = []
+        for level, cost, radix, following in zip(
+            chain[::-1], costs[::-1], radices[::-1], [1, *radices[:0:-1]], strict=True
+        ):
+            sums = ahead.take(level.after // following)
+            sums = (sums if cost is None else sums + cost).reshape(-1, radix)
+            best.append(sums.argmin(axis=1))
+            ahead = sums.min(axis=1)
+        row = np.zeros(len(self.names), np.uint8)
+        if self._leads:
+            row[0] = network
+        at = 0
+        for level, options, radix in zip(chain, best[::-1], radices, strict=True):
+            option = int(options[at // radix])
+            if level.column is not None and level.asks[at + option]:
+                row[level.column] = option
+            at = int(level.after[at + option])
+        return float(ahead[0]), row
 
     def _counted(
         self, rows: Rows, which: int, reduce: Callable[..., Any], merge: np.ufunc

@@ -179,6 +179,12 @@ _NORM = {
         scalar=_share("a number above 0 and at most 1", lambda v: 0 < v <= 1), choice=False
     ),
 }
+_WORDS = Field(
+    scalar=Scalar(
+        says="text", accepts=lambda value: isinstance(value, str), schema={"type": "string"}
+    ),
+    choice=False,
+)
 _TOP = {
     "schema": Field(scalar=_one_of("mnas.space/1"), choice=False, required=True),
     "name": Field(
@@ -186,12 +192,8 @@ _TOP = {
         choice=False,
         required=True,
     ),
-    "source": Field(
-        scalar=Scalar(
-            says="text", accepts=lambda value: isinstance(value, str), schema={"type": "string"}
-        ),
-        choice=False,
-    ),
+    "source": _WORDS,
+    "published_size": _WORDS,
 }
 SEQUENCES = ("stages", "head")
 

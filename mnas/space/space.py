@@ -19,6 +19,7 @@ from mnas.space.distinct import DistinctArchitectures
 from mnas.space.errors import InvalidChoicesError, OutsideSpaceError
 from mnas.space.merging import merge_space
 from mnas.space.sizes import Size, size_of
+from mnas.space.skeleton import SkeletonPart, skeleton_of
 from mnas.space.templates import all_choices
 from mnas.space.walking import walk
 from mnas.space.yaml_document import YamlDocument
@@ -65,14 +66,20 @@ class SearchSpace:
         return str(self.document.value.get("source", ""))
 
     @property
+    def published_size(self) -> str:
+        """How large its paper says it is, and why that differs; empty if the file does not say."""
+        return str(self.document.value.get("published_size", ""))
+
+    @property
     def path(self) -> str:
         """The file that it was read from."""
         return self.document.path
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) of what the file says, comments, aliases and source left out."""
-        said = {key: value for key, value in self.document.value.items() if key != "source"}
+        """sha256 (hex) of what the file says; comments, aliases and words for people left out."""
+        words = ("source", "published_size")
+        said = {key: value for key, value in self.document.value.items() if key not in words}
         text = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -240,6 +247,10 @@ class SearchSpace:
             TooManyStepsError: Its tables would be too large.
         """
         return _compiled(self)
+
+    def skeleton(self) -> tuple[SkeletonPart, ...]:
+        """What follows what, and what each part may be: to be looked at."""
+        return tuple(skeleton_of(self._identified.template))
 
     def reachable_blocks(self) -> dict[str, PlannedBlock]:
         """Every planned block, by key, that some architecture of the space contains: exactly."""

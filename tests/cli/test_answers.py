@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mnas import Architecture
+from mnas import Architecture, count, load_space
 from mnas.arch import read_timm_text
 from mnas.cli.answers import answering, to_plain
 from mnas.space import load_published
@@ -86,8 +87,24 @@ def test_counts_are_shown_block_by_block_with_the_second_opinion(mnas):
 def test_the_range_of_latencies_is_shown_with_a_table(mnas, space_file, table_file):
     shown = mnas("space", "show", space_file, "--table", table_file, "--budget-ms", 1000).out
 
-    assert "fastest network" in shown
-    assert "within 1000 ms     100.0 %" in shown
+    assert re.search(r"^latency +[0-9.]+ ms to [0-9.]+ ms, predicted$", shown, re.MULTILINE)
+    assert re.search(r"^within 1000 ms +100.0 %", shown, re.MULTILINE)
+
+
+def test_the_ranges_are_those_of_the_whole_space_and_the_skeleton_is_drawn(mnas, space_file):
+    counts = [count(arch) for arch in load_space(space_file).enumerate()]
+    ended = mnas("space", "show", space_file, "--json")
+    shown = json.loads(ended.out)
+    assert shown["params"] == [min(c.params for c in counts), max(c.params for c in counts)]
+    assert shown["macs"] == [min(c.macs for c in counts), max(c.macs for c in counts)]
+    drawn = mnas("space", "show", space_file).out
+    assert re.search(r"# +stages.0 +6 +16 +inverted_residual, stride 2, kernel 3 5", drawn)
+    assert "432^5" in mnas("space", "show", "mnasnet").out
+
+
+def test_distinct_samples_are_drawn_on_request(mnas, space_file):
+    drawn = mnas("space", "sample", space_file, "-n", 40, "--distinct").out.splitlines()
+    assert len({Architecture.from_json(line) for line in drawn}) == 4
 
 
 def test_an_unverified_table_says_so_and_how_to_verify_it(mnas, table_file, network_file):

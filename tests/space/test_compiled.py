@@ -128,6 +128,21 @@ def test_a_block_sum_adds_up_each_planned_block_of_the_network(document, seed):
     assert {block.key for block in compiled.blocks} == set(space.reachable_blocks())
 
 
+@settings(max_examples=20, deadline=None)
+@given(space_documents(), seeds)
+def test_no_network_costs_less_or_more_than_the_extremes(document, seed):
+    space = space_of_document(document)
+    compiled = space.compile()
+    rng = random.Random(seed)
+    cost = {block.key: rng.uniform(-1, 3) for block in compiled.blocks}
+    rows = all_rows(space, compiled)
+    sums = compiled.block_sum(lambda block: cost[block.key])(rows)
+    extremes = np.array(compiled.extremes(lambda block: cost[block.key]))
+    assert (compiled.canonical(extremes) == extremes).all()
+    found = compiled.block_sum(lambda block: cost[block.key])(extremes)
+    assert found == pytest.approx([sums.min(), sums.max()], rel=1e-12, abs=1e-12)
+
+
 def test_each_encoding_is_drawn_as_often_as_the_scalar_sampler_draws_it():
     stage = {"op": "conv", "kernel": {"each": [1, 3, 5]}, "depth": [0, 1, 2], "activation": "relu"}
     space = space_of_document(
