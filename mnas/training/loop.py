@@ -125,6 +125,8 @@ class Training:
         )
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        if self._method.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._method.clip_norm)
         self._optimizer.step()
         # A young average must forget its random start: decay (1 + t) / (10 + t), as TensorFlow's.
         decay = min(self._method.average_decay, (1 + count) / (10 + count))

@@ -31,6 +31,7 @@ class Method:
     learning_rate: float
     momentum: float
     weight_decay: float
+    clip_norm: float | None
     warmup_epochs: float
     label_smoothing: float
     average_decay: float
@@ -54,6 +55,9 @@ class ProxyRecipe:
         learning_rate: Highest learning rate; it rises linearly, then falls as a cosine to zero.
         momentum: Of SGD; AdamW's first beta.
         weight_decay: On weights of more than one dimension only.
+        clip_norm: Gradients are scaled down to this Euclidean norm over all weights (Pascanu et al.
+            2013, arXiv:1211.5063, section 3.2); None leaves them. Without it deep, narrow networks
+            diverge at the default learning rate.
         warmup_epochs: Epochs of rising learning rate, at most a fifth of the schedule.
         label_smoothing: Share of the target spread over all classes.
         average_decay: Limit of the decay of the moving average of the weights, which is what is
@@ -76,6 +80,7 @@ class ProxyRecipe:
     learning_rate: float = 0.4
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    clip_norm: float | None = 1.0
     warmup_epochs: float = 1.0
     label_smoothing: float = 0.0
     average_decay: float = 0.999
@@ -139,6 +144,7 @@ class FullRecipe:
     learning_rate: float = 0.4
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    clip_norm: float | None = 1.0
     warmup_epochs: float = 2.0
     label_smoothing: float = 0.1
     average_decay: float = 0.999
@@ -197,6 +203,8 @@ def _problems(recipe: ProxyRecipe | FullRecipe) -> Iterator[str]:
         yield f"optimizer must be 'sgd' or 'adamw'; got {recipe.optimizer!r}"
     if recipe.batch_size < 2:
         yield f"batch_size must be at least 2 (BatchNorm needs two); got {recipe.batch_size}"
+    if recipe.clip_norm is not None and recipe.clip_norm <= 0:
+        yield f"clip_norm must be above 0, or null for no limit; got {recipe.clip_norm}"
     if recipe.learning_rate <= 0:
         yield f"learning_rate must be above 0; got {recipe.learning_rate}"
     if recipe.recalibration_images < 2:

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import math
 
 import pytest
 import safetensors.torch
@@ -151,6 +152,28 @@ def test_average_with_no_decay_is_the_weights_themselves(tiny, digits, proxy):
     training = trained(tiny, digits, dataclasses.replace(proxy, average_decay=0.0), 1)
     weights = dict(training.module.named_parameters())
     assert all(torch.equal(value, weights[name]) for name, value in training.average().items())
+
+
+@pytest.mark.parametrize(("clip_norm", "is_bounded"), [(0.01, True), (None, False)])
+def test_a_step_goes_no_further_than_the_clipped_gradient(
+    tiny, digits, proxy, clip_norm, is_bounded
+):
+    recipe = dataclasses.replace(
+        proxy, learning_rate=1.0, momentum=0.0, weight_decay=0.0, clip_norm=clip_norm
+    )
+    training = Training(tiny, images_of(digits.train, digits), recipe.method, 0)
+    before = [parameter.detach().clone() for parameter in training.module.parameters()]
+
+    training.run_epoch()
+
+    steps = math.ceil(len(digits.train) / recipe.batch_size)
+    moved = torch.cat(
+        [
+            (after.detach() - start).flatten()
+            for after, start in zip(training.module.parameters(), before, strict=True)
+        ]
+    )
+    assert (float(moved.norm()) <= steps * 0.01) is is_bounded
 
 
 def test_learning_rate_rises_then_falls_to_zero_over_the_last_rung(tiny, digits):

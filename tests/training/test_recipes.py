@@ -18,6 +18,7 @@ def test_rungs_that_do_not_increase_are_refused(epochs):
         ("learning_rate", 0.0, "must be above 0"),
         ("optimizer", "adam", "must be 'sgd' or 'adamw'"),
         ("weight_decay", -1.0, "must be at least 0"),
+        ("clip_norm", 0.0, "must be above 0"),
         ("warmup_epochs", -1.0, "must be at least 0"),
         ("momentum", 1.0, "must be at least 0 and below 1"),
         ("label_smoothing", -0.1, "must be at least 0 and below 1"),
