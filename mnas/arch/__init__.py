@@ -19,7 +19,13 @@ from mnas.arch.errors import (
     UnknownNameError,
     did_you_mean,
 )
-from mnas.arch.files import UnwritableFileError, atomic_path, shipped_folder, write_atomically
+from mnas.arch.files import (
+    UnwritableFileError,
+    atomic_path,
+    cache_folder,
+    shipped_folder,
+    write_atomically,
+)
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.keys import planned_from_key
 from mnas.arch.layers import (
@@ -101,6 +107,7 @@ __all__ = [
     "block_operator",
     "block_operators",
     "block_problems",
+    "cache_folder",
     "conv_norm",
     "count",
     "depthwise",

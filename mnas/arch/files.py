@@ -78,6 +78,19 @@ def _umask() -> int:
     return mask
 
 
+def cache_folder(name: str) -> Path:
+    """A folder for what can be made again: `$MNAS_CACHE/<name>`, else `~/.cache/mnas/<name>`.
+
+    Args:
+        name: What is kept there, such as `images`.
+
+    Returns:
+        The folder, which may not exist yet.
+    """
+    root = os.environ.get("MNAS_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "mnas") / name
+
+
 def shipped_folder(name: Literal["search_spaces", "experiments"]) -> Path:
     """Where the files that ship with mnas lie: in the installed package, or in the checkout.
 

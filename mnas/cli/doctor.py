@@ -38,6 +38,14 @@ class RuntimeState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceProblem:
+    """A data source that cannot be read here, and how to change that."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
     """How steadily this machine computes.
 
@@ -69,7 +77,13 @@ class RayState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """Everything `mnas doctor` looks at."""
+    """Everything `mnas doctor` looks at.
+
+    Attributes:
+        data_sources: Those that can be read here.
+        image_cache: Where decoded images are kept; it may be deleted when nothing runs.
+        image_cache_bytes: How much lies there.
+    """
 
     python: str
     system: str
@@ -81,6 +95,9 @@ class Examination:
     noise: Noise
     ray: RayState
     data_sources: tuple[str, ...]
+    data_problems: tuple[SourceProblem, ...]
+    image_cache: Path
+    image_cache_bytes: int
     cache: Path
     cached_tables: int
 
@@ -90,9 +107,10 @@ def examine() -> Examination:
     import psutil
 
     from mnas.latency import describe_device, table_folder
-    from mnas.training import SOURCES
+    from mnas.training import SOURCES, image_folder, source_problem
 
-    cache = table_folder()
+    cache, images = table_folder(), image_folder()
+    problems = {name: source_problem(name) for name in SOURCES}
     return Examination(
         python=platform.python_version(),
         system=platform.platform(),
@@ -103,7 +121,14 @@ def examine() -> Examination:
         packages=packages(),
         runtimes=_runtimes(),
         ray=_ray(),
-        data_sources=tuple(SOURCES),
+        data_sources=tuple(name for name, problem in problems.items() if not problem),
+        data_problems=tuple(
+            SourceProblem(name=name, problem=problem)
+            for name, problem in problems.items()
+            if problem
+        ),
+        image_cache=images,
+        image_cache_bytes=sum(each.stat().st_size for each in images.rglob("*.npy")),
         cache=cache,
         cached_tables=len(list(cache.glob("*.csv"))),
     )

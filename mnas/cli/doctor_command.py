@@ -44,7 +44,9 @@ def _show(found: "Examination") -> Iterator[str]:
         ("noise", told),
         ("ray", found.ray.problem or f"can start, {found.ray.version}"),
         ("data sources", ", ".join(found.data_sources)),
+        *((f"data source {each.name}", each.problem) for each in found.data_problems),
         ("table cache", f"{found.cache}, {counted(found.cached_tables, 'table')}"),
+        ("image cache", f"{found.image_cache}, {memory(found.image_cache_bytes)}"),
     ]
     yield from facts(rows)
     yield ""

@@ -57,7 +57,12 @@ def _preview(answer: Answer, experiment: str, overrides: list[str]) -> None:
     from mnas.cli.search_words import show_preview
     from mnas.search import preview_search
 
-    preview = preview_search(experiment, overrides)
+    with reporter() as shown:
+        preview = preview_search(
+            experiment,
+            overrides,
+            observer=lambda step: shown.step(step.phase, step.done, step.total, step.text),
+        )
     answer.give(preview, lambda: show_preview(preview))
 
 

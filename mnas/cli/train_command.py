@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mnas.training import DataSpec, TrainedNetwork
 
 
+_COLONS = {"hf": 1, "python": 2, "synthetic": 1, "torchvision": 1}  # that belong to a source
+
+
 class TrainingRequestError(MnasError):
     """Options of `mnas train` that do not go together, or one that is lacking."""
 
@@ -87,23 +90,31 @@ def _train_alone(subject: str, data: str, out: Path, shown: "Reporter") -> "Trai
     arch = read_architecture(subject)
     from mnas.training import FullRecipe, load_data, train_network
 
+    spec, progress = spec_of(data), progress_of(shown, "training")
+    progress(0, 0, spec.announcement)
+    loaded = load_data(
+        spec,
+        arch.input.resolution,
+        progress=lambda done, total: progress(done, total, "decoding images"),
+    )
     return train_network(
         arch,
-        data=load_data(spec_of(data), arch.input.resolution),
+        data=loaded,
         recipe=FullRecipe(),
         seed=0,
         directory=out,
         threads=os.cpu_count() or 1,
-        progress=progress_of(shown, "training"),
+        progress=progress,
     )
 
 
 def spec_of(text: str) -> "DataSpec":
-    """Read `SOURCE[:PATH]`."""
+    """Read `SOURCE[:PATH]`; some sources have colons of their own, such as `python:module:load`."""
     from mnas.training import DataSpec
 
-    source, _, path = text.partition(":")
-    return DataSpec(source=source, path=path or None)
+    parts = text.split(":")
+    own = _COLONS.get(parts[0], 0) + 1
+    return DataSpec(source=":".join(parts[:own]), path=":".join(parts[own:]) or None)
 
 
 def _next_command(subject: str, pick: str, trained: "TrainedNetwork", *, of_run: bool) -> str:

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, cache_folder
 from mnas.latency.device import describe_device
 from mnas.latency.reachable import MeasurableSpace
 from mnas.latency.runtime import runtime_for
@@ -17,8 +16,7 @@ from mnas.latency.target import Target
 
 def table_folder() -> Path:
     """The folder of cached tables: `$MNAS_CACHE/tables`, else `~/.cache/mnas/tables`."""
-    root = os.environ.get("MNAS_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "mnas") / "tables"
+    return cache_folder("tables")
 
 
 def default_table_path(

@@ -9,6 +9,7 @@ from mnas.search.baselines import Baseline, scaled_baselines
 from mnas.search.experiment import Experiment, RewardSection
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.objectives import Objectives
+from mnas.search.observing import Observer, Step, ignore
 from mnas.search.samplers import sampler_factory
 from mnas.space import SearchSpace, load_space
 from mnas.training import Dataset, load_data
@@ -35,15 +36,27 @@ class Prepared:
         return tuple(variant for each in self.baselines for variant in each.variants)
 
 
-def prepare(experiment: Experiment) -> Prepared:
+def prepare(experiment: Experiment, observer: Observer = ignore) -> Prepared:
     """Load what an experiment names: space, data, baselines, sampler.
+
+    Args:
+        experiment: Whose data may be a function of its user's, which is imported and run.
+        observer: Is told before data is read, and how far decoding images is.
 
     Raises:
         MnasError: Something it names is not there or not what it should be.
     """
     sampler_factory(experiment.search.sampler)
     space = load_space(experiment.space)
-    data = load_data(experiment.data, max(space.resolutions))
+    observer(Step(phase="data", text=experiment.data.announcement))
+    data = load_data(
+        experiment.data,
+        max(space.resolutions),
+        also=space.resolutions,
+        progress=lambda done, total: observer(
+            Step(phase="data", done=done, total=total, text="decoding images")
+        ),
+    )
     space = space.for_data(num_classes=data.num_classes, channels=data.channels)
     return Prepared(
         experiment=experiment,

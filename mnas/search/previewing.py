@@ -9,6 +9,7 @@ from mnas.arch import Architecture, count
 from mnas.latency import LatencyTable, Target, find_table, plan_measurement
 from mnas.search.experiment import load_experiment
 from mnas.search.limits import Limits
+from mnas.search.observing import Observer, ignore
 from mnas.search.preparing import limits_of, prepare, refuse_impossible_limits
 from mnas.search.tables import target_of
 from mnas.space import SearchSpace
@@ -64,19 +65,22 @@ class Preview:
     tables: tuple[TablePreview, ...]
 
 
-def preview_search(path: str | Path, overrides: Iterable[str] = ()) -> Preview:
+def preview_search(
+    path: str | Path, overrides: Iterable[str] = (), *, observer: Observer = ignore
+) -> Preview:
     """Look at a search without measuring or training anything.
 
     Args:
         path: As for `run_search`.
         overrides: As for `run_search`.
+        observer: Is told what is read.
 
     Raises:
         BudgetError: A table is there and says that no network can meet the budget.
         MnasError: What the experiment names is not there or not what it should be.
     """
     experiment = load_experiment(path, overrides)
-    prepared = prepare(experiment)
+    prepared = prepare(experiment, observer)
     space, also = prepared.space, prepared.also
     previews: list[TablePreview] = []
     tables: dict[str, LatencyTable] = {}

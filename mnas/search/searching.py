@@ -108,8 +108,7 @@ def run_search(
     resolved = experiment.resolved()
     refuse_other_experiment(directory, resolved)
     refuse_held(directory)
-    observer(Step(phase="data", text=f"reading {experiment.data.source} and {experiment.space}"))
-    prepared = prepare(experiment)
+    prepared = prepare(experiment, observer)
     refuse_other_inputs(directory, input_hashes(prepared))
     started = time.monotonic()
     tables = {

@@ -45,7 +45,12 @@ def train_run(
     run = Run.load(directory)
     arch = picked(run, pick)
     experiment = load_experiment(Path(directory) / "experiment.yaml")
-    data = load_data(experiment.data, arch.input.resolution)
+    progress(0, 0, experiment.data.announcement)
+    data = load_data(
+        experiment.data,
+        arch.input.resolution,
+        progress=lambda done, total: progress(done, total, "decoding images"),
+    )
     return train_network(
         arch,
         data=data,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mnas.training.fitting import MisfitError
     from mnas.training.full import OtherTrainingError, TrainedNetwork, train_network
     from mnas.training.judging import accuracy_of
-    from mnas.training.loading import SOURCES, load_data
+    from mnas.training.loading import SOURCES, load_data, source_problem
     from mnas.training.proxy import confirm_score, evaluate
     from mnas.training.recipes import FullRecipe, ProxyRecipe, RecipeError
     from mnas.training.scores import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         paired_gain,
     )
     from mnas.training.specs import DataError, DataSpec
+    from mnas.training.storing import image_folder
     from mnas.training.weights import WeightsError, load_weights, save_weights
 
 _HOMES = {
@@ -47,11 +48,13 @@ _HOMES = {
     "accuracy_of": "judging",
     "confirm_score": "proxy",
     "evaluate": "proxy",
+    "image_folder": "storing",
     "load_data": "loading",
     "load_weights": "weights",
     "mean_accuracy": "scores",
     "paired_gain": "scores",
     "save_weights": "weights",
+    "source_problem": "loading",
     "train_network": "full",
 }
 
@@ -76,11 +79,13 @@ __all__ = [
     "accuracy_of",
     "confirm_score",
     "evaluate",
+    "image_folder",
     "load_data",
     "load_weights",
     "mean_accuracy",
     "paired_gain",
     "save_weights",
+    "source_problem",
     "train_network",
 ]
 

@@ -7,26 +7,29 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mnas.training.resizing import resize_images
+from mnas.training.specs import DataError
+from mnas.training.storing import DecodedImages, open_images, resized_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Split:
     """Some images and what they show.
 
+    A split whose images are a file travels to other processes by the file's path.
+
     Attributes:
         images: (n, c, r, r) at the data set's resolution.
         labels: (n,) class of each image.
-        native: (n, c, h, h) as the source has them. Every resolution is made from these, so that
-            an image does not depend on the resolutions it went through; `images` itself where the
-            resolution is the source's own.
+        native: What every resolution is made from, so that an image does not depend on the
+            resolutions it went through: (n, c, h, h) as the source has them, which is `images`
+            itself where the resolution is the source's own; or images that were decoded.
         file: Where `images` lie as (n, r, r, c), if they are read from a file when they are looked
             at; None if they are in memory.
     """
 
     images: NDArray[np.uint8] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
-    native: NDArray[np.uint8] = field(repr=False)
+    native: NDArray[np.uint8] | DecodedImages = field(repr=False)
     file: Path | None = None
 
     def __len__(self) -> int:
@@ -36,7 +39,42 @@ class Split:
         """The same images at another resolution (side in pixels)."""
         if resolution == self.images.shape[-1]:
             return self
-        return replace(self, images=resize_images(self.native, resolution))
+        return split_of(self.native, self.labels, resolution)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        images = self.images if self.file is None else self.images.shape
+        return _travelled, (images, self.labels, self.native, self.file)
+
+
+def split_of(
+    native: NDArray[np.uint8] | DecodedImages, labels: NDArray[np.int64], resolution: int
+) -> Split:
+    """A split at a resolution (side in pixels), made from what the source has."""
+    if isinstance(native, DecodedImages):
+        stored = native.at(resolution)
+    else:
+        stored = resized_images(native, resolution)
+    return Split(images=stored.images, labels=labels, native=native, file=stored.file)
+
+
+def _travelled(
+    images: NDArray[np.uint8] | tuple[int, int, int, int],
+    labels: NDArray[np.int64],
+    native: NDArray[np.uint8] | DecodedImages,
+    file: Path | None,
+) -> Split:
+    """A split that arrived in another process."""
+    if isinstance(images, np.ndarray):
+        return Split(images=images, labels=labels, native=native)
+    assert file is not None
+    count, channels, resolution, _ = images
+    found = open_images(file, (count, resolution, resolution, channels))
+    if found is None:
+        raise DataError(
+            f"{file}: these images are not on this machine; let the folder that MNAS_CACHE names "
+            "lie where every machine of the search finds it"
+        )
+    return Split(images=found, labels=labels, native=native, file=file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,10 +154,21 @@ def channel_statistics(
     Returns:
         Means and deviations; a constant channel has deviation 1, so that dividing is safe.
     """
+    planes = (images[:, channel].ravel() for channel in range(images.shape[1]))
+    return histogram_statistics(np.stack([np.bincount(each, minlength=256) for each in planes]))
+
+
+def histogram_statistics(
+    histogram: NDArray[np.int64],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The same from the numbers of pixels of each value.
+
+    Args:
+        histogram: (c, 256).
+    """
     means, deviations = [], []
     values = np.arange(256) / 255
-    for channel in range(images.shape[1]):
-        counts = np.bincount(images[:, channel].ravel(), minlength=256)
+    for counts in histogram:
         share = counts / counts.sum()
         mean = float(share @ values)
         variance = float(share @ (values - mean) ** 2)

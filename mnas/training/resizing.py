@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _UNIT = 4096  # weights are multiples of 1/4096, so that sums in float64 are exact in any order
+_ROWS = 32  # of the result worked on at once; each needs only the lines near it
 _CHUNK = 2048  # images worked on at once, to bound the memory
 
 
@@ -23,8 +24,19 @@ def resize_images(images: NDArray[np.uint8], resolution: int) -> NDArray[np.uint
     result = np.empty((*images.shape[:2], resolution, resolution), np.uint8)
     for start in range(0, len(images), _CHUNK):
         chunk = images[start : start + _CHUNK].astype(np.float64)
-        exact = weights @ chunk @ weights.T
+        exact = _weighted(weights, _weighted(weights, chunk).swapaxes(-1, -2)).swapaxes(-1, -2)
         result[start : start + _CHUNK] = np.floor(exact / _UNIT**2 + 0.5)
+    return result
+
+
+def _weighted(weights: NDArray[np.float64], lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`weights @ lines`, (r, h) by (..., h, k), without the zeros away from the diagonal."""
+    result = np.empty((*lines.shape[:-2], len(weights), lines.shape[-1]))
+    for start in range(0, len(weights), _ROWS):
+        rows = weights[start : start + _ROWS]
+        used = np.flatnonzero(rows.any(axis=0))
+        first, last = used[0], used[-1] + 1
+        result[..., start : start + _ROWS, :] = rows[:, first:last] @ lines[..., first:last, :]
     return result
 
 

@@ -4,6 +4,7 @@ import gzip
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,11 @@ def idx(spec: DataSpec) -> Pool:
     LeCun et al., the MNIST database: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the
     same for `t10k`, which is the test split.
     """
-    folder = _existing(spec, "the folder with train-images-idx3-ubyte and the three others")
+    folder = existing(spec, "the folder with train-images-idx3-ubyte and the three others")
     if not folder.is_dir():
         raise DataError(f"data.path: {folder} is not a folder; idx needs the folder of its files")
     train, test = (
-        _labelled(
+        labelled_of(
             _idx_array(_idx_file(folder, f"{part}-images", 3), 3)[:, None],
             _idx_array(_idx_file(folder, f"{part}-labels", 1), 1),
             f"{folder} ({part})",
@@ -42,29 +43,42 @@ def npz(spec: DataSpec) -> Pool:
     `train_images`, `train_labels` and so on (Yang et al. 2023, Scientific Data 10); perhaps
     `class_names`. Images are (n, h, h), (n, h, h, c) or (n, c, h, h), labels (n,) or (n, 1).
     """
-    path = _existing(spec, "an .npz file with x_train and y_train, or train_images, train_labels")
-    arrays = _npz_arrays(path)
+    path = existing(spec, "an .npz file with x_train and y_train, or train_images, train_labels")
+    return pool_of_arrays(_npz_arrays(path), str(path), "add it to the file")
+
+
+def pool_of_arrays(arrays: Mapping[str, NDArray[np.generic]], origin: str, mend: str) -> Pool:
+    """Images and labels of arrays with the names that `npz` knows.
+
+    Args:
+        arrays: By name.
+        origin: What errors call them together.
+        mend: What to do about a missing one.
+
+    Raises:
+        DataError: One is missing or does not fit.
+    """
     splits = {}
     for part in ("train", "val", "test"):
         for images, labels in ((f"x_{part}", f"y_{part}"), (f"{part}_images", f"{part}_labels")):
             if (images in arrays) != (labels in arrays):
                 lacking = labels if images in arrays else images
-                raise DataError(f"{path}: the array {lacking!r} is missing; add it to the file")
+                raise DataError(f"{origin}: the array {lacking!r} is missing; {mend}")
             if images in arrays:
-                where = f"{path}: {images}, {labels}"
+                where = f"{origin}: {images}, {labels}"
                 if part in splits:
                     raise DataError(f"{where}: there is a second {part} split; leave one out")
-                splits[part] = _labelled(
-                    _channels_first(arrays[images], where), arrays[labels], where
+                splits[part] = labelled_of(
+                    channels_first(arrays[images], where), arrays[labels], where
                 )
     if "train" not in splits:
         raise DataError(
-            f"{path}: no training images; needs the arrays x_train and y_train, or train_images "
+            f"{origin}: no training images; needs the arrays x_train and y_train, or train_images "
             f"and train_labels; found {', '.join(sorted(arrays)) or 'none'}"
         )
     names = arrays.get("class_names")
     return Pool(
-        origin=str(path),
+        origin=origin,
         train=splits["train"],
         val=splits.get("val"),
         test=splits.get("test"),
@@ -72,7 +86,12 @@ def npz(spec: DataSpec) -> Pool:
     )
 
 
-def _existing(spec: DataSpec, needed: str) -> Path:
+def existing(spec: DataSpec, needed: str) -> Path:
+    """The path of a source that reads files.
+
+    Raises:
+        DataError: None is given, or nothing is there.
+    """
     if spec.path is None:
         raise DataError(f"data.path: the source {spec.source!r} needs a path: {needed}")
     path = Path(spec.path).expanduser()
@@ -133,7 +152,7 @@ def _npz_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         raise DataError(f"{path}: cannot be read ({error}); {again}") from None
 
 
-def _channels_first(images: NDArray[np.generic], where: str) -> NDArray[np.generic]:
+def channels_first(images: NDArray[np.generic], where: str) -> NDArray[np.generic]:
     if images.ndim == 3:
         return images[:, None]
     if images.ndim == 4 and images.shape[3] in (1, 3):
@@ -146,7 +165,7 @@ def _channels_first(images: NDArray[np.generic], where: str) -> NDArray[np.gener
     )
 
 
-def _labelled(images: NDArray[np.generic], labels: NDArray[np.generic], where: str) -> Labelled:
+def labelled_of(images: NDArray[np.generic], labels: NDArray[np.generic], where: str) -> Labelled:
     if images.dtype != np.uint8:
         raise DataError(f"{where}: pixels must be uint8, 0 to 255; got {images.dtype}")
     if labels.ndim == 2 and labels.shape[1] == 1:

@@ -14,7 +14,8 @@ class DataSpec:
     """Where the images come from and how they are divided into train, val (search) and test.
 
     Attributes:
-        source: Name of a data source, one of `mnas.training.SOURCES`.
+        source: Name of a data source, one of `mnas.training.SOURCES`; some take an argument after
+            a colon, such as `python:my_data:load`.
         path: Folder or file of the source, where it has one; `~` is the home folder.
         val: Validation images: a count, or a share of the images that are to be divided; None for
             the source's own validation split, or a fifth where it has none. Where the source has
@@ -46,3 +47,21 @@ class DataSpec:
                 )
         if self.seed < 0:
             raise DataError(f"data.seed must be at least 0; got {self.seed}")
+
+    @property
+    def kind(self) -> str:
+        """The name of the source without its argument."""
+        return self.source.partition(":")[0]
+
+    @property
+    def argument(self) -> str | None:
+        """What follows the first colon of `source`; None where nothing does."""
+        return self.source.partition(":")[2] or None
+
+    @property
+    def announcement(self) -> str:
+        """What reading it does, in one line, to be shown before it is done."""
+        if self.kind == "python":
+            module, _, name = (self.argument or "").partition(":")
+            return f"importing the module {module} and running its {name}, as data.source says"
+        return f"reading {self.source}" + (f" from {self.path}" if self.path else "")

@@ -58,6 +58,21 @@ def test_doctor_looks_at_runtimes_ray_data_and_cache(mnas, monkeypatch, tmp_path
     assert found["cached_tables"] == 0
 
 
+def test_doctor_names_the_sources_that_cannot_be_read_here(mnas, monkeypatch, tmp_path):
+    monkeypatch.setenv("MNAS_CACHE", str(tmp_path))
+    monkeypatch.setattr("mnas.cli.doctor._NOISE_SECONDS", 0.01)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyarrow" else 1)
+    (tmp_path / "images" / "0").mkdir(parents=True)
+    (tmp_path / "images" / "0" / "8.npy").write_bytes(bytes(1000))
+
+    found = json.loads(mnas("doctor", "--json").out)
+
+    assert "imagefolder" in found["data_sources"]
+    assert [each["name"] for each in found["data_problems"]] == ["parquet"]
+    assert "pip install 'mnas[parquet]'" in found["data_problems"][0]["problem"]
+    assert found["image_cache_bytes"] == 1000
+
+
 def test_doctor_is_readable(mnas, monkeypatch):
     monkeypatch.setattr("mnas.cli.doctor._NOISE_SECONDS", 0.01)
 

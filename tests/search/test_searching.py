@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -18,9 +19,10 @@ from mnas.latency import (
     reachable_blocks,
 )
 from mnas.search import BudgetError, InvalidExperimentError, run_search
+from mnas.search.confirming import Comparison
 from mnas.search.holding import RunHeldError, hold_run
 from mnas.search.trials import EvaluationFailuresError
-from mnas.training import save_weights
+from mnas.training import load_data, save_weights
 
 EXPERIMENT = """\
 schema: mnas.experiment/1
@@ -317,6 +319,63 @@ def test_workers_never_get_test_images(experiment):
     run_search(experiment, out=experiment.parent / "run", make_executor=make)
 
     assert given[0].test is None
+
+
+class PoisonedSplit:
+    """Test images that end whoever reads them too early."""
+
+    def __init__(self, split):
+        self._split = split
+        self.may_be_read = False
+        self.reads = 0
+
+    def __len__(self):
+        return len(self._split)  # how many there are is no secret
+
+    def __getattr__(self, name):
+        assert self.may_be_read, f"test.{name} was read before the winner was chosen"
+        self.reads += name == "resized"
+        return getattr(self._split, name)
+
+    def __reduce__(self):
+        raise AssertionError("test images were sent to somebody")
+
+
+def test_test_images_are_read_once_for_two_networks_after_the_winner_is_chosen(
+    experiment, monkeypatch
+):
+    poisoned = []
+
+    def load_poisoned(*arguments, **options):
+        data = load_data(*arguments, **options)
+        poisoned.append(PoisonedSplit(data.test))
+        return replace(data, test=poisoned[-1])
+
+    def read_test(self, winner, baseline, contenders, data_at):
+        assert winner["id"]
+        assert winner["test_accuracy"] is None
+        poisoned[-1].may_be_read = True
+        gain = original(self, winner, baseline, contenders, data_at)
+        poisoned[-1].may_be_read = False
+        return gain
+
+    original = Comparison._read_test
+    monkeypatch.setattr("mnas.search.preparing.load_data", load_poisoned)
+    monkeypatch.setattr("mnas.search.confirming.Comparison._read_test", read_test)
+
+    def make(bench, experiment, directory):
+        pickle.dumps(bench.data)  # as Ray does
+        return WeightsExecutor()
+
+    run = run_search(experiment, out=experiment.parent / "run", make_executor=make)
+
+    verdict = run.verdict
+    marked = [each["id"] for each in verdict["confirmed"] if each["test_accuracy"] is not None]
+    assert sorted(marked) == sorted([verdict["winner"]["id"], verdict["baseline"]["id"]])
+    assert len(verdict["confirmed"]) == 3
+    assert 2 <= poisoned[0].reads <= 4  # the data's and the network's resolution, for two networks
+    with pytest.raises(AssertionError, match="was read before the winner was chosen"):
+        _ = poisoned[0].images
 
 
 def test_environment_says_with_what_and_where_it_was_done(experiment):

@@ -100,7 +100,7 @@ def test_synthetic_images_are_drawn_from_the_seed():
 
 
 def test_unknown_source_is_told_with_the_known_ones():
-    expected = r"unknown data source 'digit' \(did you mean 'digits'\?\); known: digits, idx, npz,"
+    expected = r"unknown data source 'digit' \(did you mean 'digits'\?\); known: cifar, digits, "
     with pytest.raises(UnknownNameError, match=expected):
         load_data(DataSpec(source="digit"), 32)
 
