@@ -11,12 +11,13 @@ from mnas.arch import MnasError
 from mnas.cli.answers import answering, to_plain
 from mnas.cli.options import AsJson, GroupHelp, SpaceArgument, read_space
 from mnas.cli.skeleton_drawing import skeleton_lines
-from mnas.cli.tables import facts, table_of
+from mnas.cli.tables import facts, paragraph, table_of
 from mnas.cli.wording import counted, memory, milliseconds, percent, span
 
 if TYPE_CHECKING:
     from mnas.arch import Fault
     from mnas.cli.space_summary import SpaceSummary
+    from mnas.latency import LatencyTable
 
 space_app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
@@ -62,10 +63,12 @@ def show_space(
 
             loaded = LatencyTable.load(table)
         summary = summarise(read_space(space), loaded, budget_ms)
-        answer.give(summary, lambda: _show(summary, budget_ms))
+        answer.give(summary, lambda: _show(summary, loaded, budget_ms))
 
 
-def _show(summary: "SpaceSummary", budget_ms: float | None) -> Iterator[str]:
+def _show(
+    summary: "SpaceSummary", table: "LatencyTable | None", budget_ms: float | None
+) -> Iterator[str]:
     size = summary.size
     distinct = f"not counted: {size.reason}"
     if size.architectures is not None:
@@ -93,6 +96,10 @@ def _show(summary: "SpaceSummary", budget_ms: float | None) -> Iterator[str]:
     yield f"* of {summary.samples} random networks; the other figures are exact.\n"
     yield from skeleton_lines(summary.skeleton, max(summary.resolutions))
     yield ""
+    if table is not None:
+        from mnas.cli.latency_words import verification_words
+
+        yield f"{paragraph(verification_words(table))}\n"
     options = [
         (name, ", ".join(json.dumps(option) for option in choice))
         for name, choice in summary.choices.items()

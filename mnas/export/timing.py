@@ -73,16 +73,24 @@ def timed(
         spread=timing.spread,
         wall_ms=timing.wall_ms,
     )
-    return found if table is None else beside_prediction(found, table.predict(arch), table.device)
+    if table is None:
+        return found
+    verification, doubt = table.verification, ""
+    if verification is not None and verification.verdict != "trusted":
+        doubt = f"the table is {verification.verdict}: {verification.reason.rstrip('.')}"
+    return beside_prediction(found, table.predict(arch), table.device, doubt)
 
 
-def beside_prediction(timing: ExportTiming, latency: Latency, table_device: str) -> ExportTiming:
+def beside_prediction(
+    timing: ExportTiming, latency: Latency, table_device: str, doubt: str = ""
+) -> ExportTiming:
     """Set a prediction beside a measurement and say whether they agree.
 
     Args:
         timing: The measurement.
         latency: The table's prediction.
         table_device: Where the table was measured.
+        doubt: What its verification says against it, if anything.
     """
     low, high = latency.low_ms, latency.high_ms
     within: bool | None = None
@@ -96,6 +104,8 @@ def beside_prediction(timing: ExportTiming, latency: Latency, table_device: str)
                 f"measured {timing.measured_ms:.4g} ms, outside the predicted margin of "
                 f"{low:.4g} to {high:.4g} ms"
             )
+    if doubt:
+        notes.append(doubt)
     if table_device != timing.device:
         notes.append(f"the table was measured on {table_device}, the file on {timing.device}")
     return ExportTiming(

@@ -39,6 +39,29 @@ def fit_calibration(raw: Numbers, measured: Numbers) -> Calibration:
     return Calibration(scale=float(slope.sum() / (slope @ slope)), offset_ms=0.0)
 
 
+def held_out_errors(networks: Sequence[VerifiedNetwork]) -> tuple[Numbers, Numbers]:
+    """Signed relative errors of the networks that the corrections were not fitted on.
+
+    Args:
+        networks: With at least one on which the corrections are fitted and one other.
+
+    Returns:
+        (n,) predicted over measured less one, of the table; the same of multiply-accumulates with
+        the same kind of correction, in the order of the networks.
+    """
+    fitted = np.array([network.fitted for network in networks])
+    measured = np.array([network.measured_ms for network in networks])
+    raw = np.array([network.predicted_ms for network in networks])
+    macs = np.array([float(network.macs) for network in networks])
+    # In milliseconds first: what a correction may come down to is a part of the time.
+    per_mac = measured[fitted].sum() / macs[fitted].sum()
+    test = measured[~fitted]
+    return (
+        _corrected(raw, measured, fitted) / test - 1,
+        _corrected(per_mac * macs, measured, fitted) / test - 1,
+    )
+
+
 def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verification:
     """Say how far a table can be trusted, from networks timed end to end.
 
@@ -52,15 +75,11 @@ def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verific
     fitted = np.array([network.fitted for network in networks])
     measured = np.array([network.measured_ms for network in networks])
     raw = np.array([network.predicted_ms for network in networks])
-    macs = np.array([float(network.macs) for network in networks])
     sizes = np.array([network.resolution for network in networks])[~fitted]
-    corrected = _corrected(raw, measured, fitted)
-    # In milliseconds first: what a correction may come down to is a part of the time.
-    per_mac = measured[fitted].sum() / macs[fitted].sum()
-    from_macs = _corrected(per_mac * macs, measured, fitted)
     test = measured[~fitted]
-    errors = np.abs(corrected - test) / test
-    macs_errors = np.abs(from_macs - test) / test
+    signed, signed_macs = held_out_errors(networks)
+    corrected, from_macs = test * (1 + signed), test * (1 + signed_macs)
+    errors, macs_errors = np.abs(signed), np.abs(signed_macs)
     mape = _bootstrap(errors, _mean)
     macs_mape = _bootstrap(macs_errors, _mean)
     lost_to_macs = _bootstrap(errors - macs_errors, _mean)

@@ -89,6 +89,7 @@ def test_the_range_of_latencies_is_shown_with_a_table(mnas, space_file, table_fi
 
     assert re.search(r"^latency +[0-9.]+ ms to [0-9.]+ ms, predicted$", shown, re.MULTILINE)
     assert re.search(r"^within 1000 ms +100.0 %", shown, re.MULTILINE)
+    assert "Not verified" in shown
 
 
 def test_the_ranges_are_those_of_the_whole_space_and_the_skeleton_is_drawn(mnas, space_file):

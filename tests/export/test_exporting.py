@@ -316,6 +316,17 @@ def test_a_disagreement_beyond_the_margin_is_stated(measured, within, note):
     assert found.note == note
 
 
+def test_a_table_that_is_not_trusted_says_so_beside_its_prediction():
+    timing = timing_module.ExportTiming(
+        file="model.onnx", target={}, device="here", measured_ms=1.0, spread=0.0, wall_ms=1.0
+    )
+    latency = Latency(ms=1.0, low_ms=0.9, high_ms=1.1, predicted_share=0.0)
+
+    found = timing_module.beside_prediction(timing, latency, "here", "the table is inconclusive")
+
+    assert found.note == "the table is inconclusive"
+
+
 @pytest.mark.parametrize(
     ("formats", "target", "table", "error", "message"),
     [
