@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         plan_measurement,
         reachable_blocks,
     )
+    from mnas.latency.risk import margin_at
     from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
     from mnas.latency.table import LatencyTable, TableRow
     from mnas.latency.target import (
@@ -63,6 +64,7 @@ __all__ = [
     "default_table_path",
     "describe_device",
     "find_table",
+    "margin_at",
     "measure_table",
     "plan_measurement",
     "reachable_blocks",
@@ -85,6 +87,7 @@ _MODULES = {
     "missing": ("MissingError",),
     "onnx_file": ("write_onnx",),
     "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
+    "risk": ("margin_at",),
     "runtime": ("RUNTIMES", "Run", "Runtime", "runtime_for"),
     "table": ("LatencyTable", "TableRow"),
     "target": (

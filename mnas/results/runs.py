@@ -117,8 +117,9 @@ class Run:
     def front(self) -> "DataFrame":
         """The architectures that no other beats, one row each, from the fastest.
 
-        Compared are the feasible trials at the highest rung that any completed, by accuracy and
-        by the latency of each target (and by counts among the experiment's objectives).
+        Compared are the trials within every budget at the highest rung that any completed, by
+        accuracy and by the latency of each target (and by counts among the experiment's
+        objectives).
         """
         from mnas.results.frames import records_frame
 
@@ -128,7 +129,7 @@ class Run:
         """The front as candidates, from the fastest; see `front`."""
         objectives = self.experiment.get("objectives")
         counts = objectives if isinstance(objectives, list) else ()
-        return front_of(at_top_rung(self.evaluations), self.targets, counts)
+        return front_of(self._within(at_top_rung(self.evaluations)), self.targets, counts)
 
     def stages(self) -> list[tuple[str, Sequence[Candidate]]]:
         """Name and candidates of the stages that count for `best`, the most trustworthy first."""
@@ -140,11 +141,14 @@ class Run:
                 "confirm",
                 [
                     candidate
-                    for candidate in confirmed(self.evaluations, seeds=seeds)
+                    for candidate in self._within(confirmed(self.evaluations, seeds=seeds))
                     if not compared or candidate.id in compared
                 ],
             ),
-            *(("proxy", at_rung(self.evaluations, each)) for each in reversed(ladder)),
+            *(
+                ("proxy", self._within(at_rung(self.evaluations, each)))
+                for each in reversed(ladder)
+            ),
         ]
 
     def best(self, latency_ms: float | None = None, target: str | None = None) -> Architecture:
@@ -188,6 +192,15 @@ class Run:
             self.documents.get(architecture_id),
             str(self.directory or "the run"),
         )
+
+    def _within(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Those predicted within every budget; a soft reward or another device has others too."""
+        limits = {name: ms for name, ms in self.budgets.items() if ms is not None}
+        return [
+            candidate
+            for candidate in found
+            if all(candidate.record.latency_ms.get(name, 0.0) <= ms for name, ms in limits.items())
+        ]
 
     def _target(self, target: str | None) -> str:
         if target is not None:

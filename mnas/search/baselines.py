@@ -11,9 +11,9 @@ from mnas.search.experiment import Experiment
 from mnas.search.limits import Limits
 from mnas.search.observing import Observer, Step
 from mnas.search.performing import perform_all
+from mnas.search.recording import evaluation_record
 from mnas.search.seeds import derive_seed
 from mnas.search.stopping import StopRequest
-from mnas.search.trials import evaluation_record
 from mnas.search.work import Task
 from mnas.space import SearchSpace, load_published, scaled
 from mnas.training import Score

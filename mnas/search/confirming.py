@@ -26,10 +26,10 @@ from mnas.search.experiment import Experiment
 from mnas.search.limits import Limits
 from mnas.search.observing import Observer, Step
 from mnas.search.performing import perform_all
+from mnas.search.recording import evaluation_record
 from mnas.search.seeds import derive_seed
 from mnas.search.stopping import StopRequest
 from mnas.search.tables import target_of
-from mnas.search.trials import evaluation_record
 from mnas.search.work import Task
 from mnas.training import Dataset, Score, accuracy_of, mean_accuracy, paired_gain
 

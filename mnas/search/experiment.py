@@ -7,109 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from mnas.arch import Fault, InvalidFileError, MnasError, did_you_mean, shipped_folder
 from mnas.arch.documents import faults_of
+from mnas.search.sections import (
+    NAME_PATTERN,
+    OBJECTIVES,
+    PUBLISHED,
+    ConfirmSection,
+    ConstraintsSection,
+    Door,
+    Objective,
+    RewardSection,
+    SearchSection,
+    TargetSection,
+    WorkersSection,
+)
 from mnas.space import YamlDocument, read_yaml
 from mnas.training import DataSpec, FullRecipe, ProxyRecipe
 
-Objective = Literal["accuracy", "latency"]
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 # What may differ when a run is continued: how long, and with whom; not what is searched.
-CHANGEABLE = ("search.trials", "search.hours", "workers")
+CHANGEABLE = ("search.trials", "search.hours", "search.patience", "workers", "mirror")
 
 
 class InvalidExperimentError(InvalidFileError):
     """An experiment file that cannot be run; names file, place, line and column."""
 
 
-class _Door(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class TargetSection(_Door):
-    """A device with its latency table and, if it has one, its budget.
-
-    Attributes:
-        table: Path of a table, or `auto`: reuse one measured here for this space, else measure it.
-        budget_ms: Highest latency allowed, in milliseconds; null for none.
-    """
-
-    name: Annotated[str, Field(pattern=_NAME)] = "this-cpu"
-    runtime: str = "onnxruntime"
-    threads: Annotated[int, Field(ge=1)] = 1
-    dtype: str = "fp32"
-    table: str = "auto"
-    budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class ConstraintsSection(_Door):
-    """Hard limits that are counted and not measured."""
-
-    params: Annotated[int, Field(ge=1)] | None = None
-    macs: Annotated[int, Field(ge=1)] | None = None
-    peak_activation_bytes: Annotated[int, Field(ge=1)] | None = None
-
-
-class RewardSection(_Door):
-    """One objective instead of a front: MnasNet's accuracy x (latency / budget) ^ exponent.
-
-    Tan et al. 2019, arXiv:1807.11626, equation 2; exponent -0.07 is theirs.
-    """
-
-    reward: Literal["mnasnet"]
-    exponent: Annotated[float, Field(le=0, allow_inf_nan=False)] = -0.07
-
-
-class SearchSection(_Door):
-    """How to search: `trials` counts distinct architectures whose scoring started."""
-
-    sampler: str = "tpe"
-    trials: Annotated[int, Field(ge=1)] = 100
-    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class ConfirmSection(_Door):
-    """The fair comparison at the end: candidates and baselines, same recipe, fresh seeds."""
-
-    top: Annotated[int, Field(ge=1)] = 5
-    seeds: Annotated[int, Field(ge=1)] = 3
-    epochs: Annotated[int, Field(ge=1)] = 20
-
-
-class WorkersSection(_Door):
-    """Who trains: `count` Ray actors with `cpus` threads each, on this machine."""
-
-    count: Annotated[int, Field(ge=1)] = 2
-    cpus: Annotated[int, Field(ge=1)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
-    address: str | None = None
-
-    @field_validator("gpus")
-    @classmethod
-    def _gpus_are_to_come(cls, gpus: float) -> float:
-        if gpus:
-            raise ValueError("must be 0: this version trains on CPUs only")
-        return gpus
-
-    @field_validator("address")
-    @classmethod
-    def _address_is_to_come(cls, address: str | None) -> str | None:
-        if address is not None:
-            raise ValueError("must be null: this version starts Ray on this machine only")
-        return address
-
-
-class Experiment(_Door):
+class Experiment(Door):
     """One search, completely described; inputs are absolute paths or shipped names.
 
     Raises:
@@ -117,7 +43,7 @@ class Experiment(_Door):
     """
 
     schema_: Literal["mnas.experiment/1"] = Field(alias="schema")
-    name: Annotated[str, Field(pattern=_NAME)]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     space: str
     data: DataSpec
     proxy: ProxyRecipe
@@ -125,11 +51,11 @@ class Experiment(_Door):
     constraints: ConstraintsSection = ConstraintsSection()
     objectives: Annotated[list[Objective], Field(min_length=1)] | RewardSection
     search: SearchSection = SearchSection()
-    baselines: list[str] = []
+    baselines: Annotated[list[str], Field(default=[])]
     confirm: ConfirmSection = ConfirmSection()
     train: FullRecipe = FullRecipe()
     workers: WorkersSection = WorkersSection()
-    warm_start: list[str] = []
+    warm_start: Annotated[list[str], Field(default=[])]
     mirror: str | None = None
 
     @field_validator("targets")
@@ -156,18 +82,19 @@ class Experiment(_Door):
         if isinstance(objectives, RewardSection):
             if targets and targets[0].budget_ms is None:
                 raise ValueError("a reward needs budget_ms on the first target; got null")
-        elif objectives not in (["accuracy"], ["accuracy", "latency"]):
+        elif "accuracy" not in objectives or len(set(objectives)) != len(objectives):
             raise ValueError(
-                "must be [accuracy], [accuracy, latency] or a reward such as {reward: mnasnet}; "
-                f"got [{', '.join(objectives)}]"
+                "must hold accuracy, and each of the others at most once "
+                f"({', '.join(OBJECTIVES[1:])}), or be a reward such as {{reward: mnasnet}}; got "
+                f"[{', '.join(objectives)}]"
             )
         return objectives
 
     @field_validator("warm_start")
     @classmethod
-    def _warm_start_is_to_come(cls, warm_start: list[str]) -> list[str]:
-        if warm_start:
-            raise ValueError("must be []: this version cannot start from earlier runs yet")
+    def _warm_start_differs(cls, warm_start: list[str]) -> list[str]:
+        if len(set(warm_start)) != len(warm_start):
+            raise ValueError(f"runs must differ; got {', '.join(warm_start)}")
         return warm_start
 
     @field_validator("mirror")
@@ -340,6 +267,10 @@ def _with_absolute_inputs(experiment: Experiment, folder: Path) -> Experiment:
                     "of a table, or `table: auto` to measure one on this machine"
                 )
             target["table"] = str(table)
+    resolved["warm_start"] = [
+        entry if entry == PUBLISHED else str(_absolute(entry, folder))
+        for entry in experiment.warm_start
+    ]
     resolved["baselines"] = [_absolute_network(name, folder) for name in experiment.baselines]
     return Experiment.model_validate_json(json.dumps(resolved))
 

@@ -7,10 +7,12 @@ goes on at once if it is among the best share of those that finished it so far, 
 from collections.abc import Sequence
 
 import numpy as np
-
-from mnas.results import non_dominated
+from numpy.typing import NDArray
 
 KEPT_SHARE = 1 / 3
+# A rung compares with the last so many that finished it: a search learns, so that older ones say
+# less, and the cost of a comparison stays the same however long the search is.
+WINDOW = 1000
 
 
 def is_promoted(costs: Sequence[Sequence[float]]) -> bool:
@@ -31,20 +33,29 @@ def is_promoted(costs: Sequence[Sequence[float]]) -> bool:
     places = max(1, int(len(array) * KEPT_SHARE))
     if array.shape[1] == 1:  # one objective: every front is one value, so ranking is enough
         return int(np.count_nonzero(array[:-1, 0] <= array[-1, 0])) < places
-    left = np.arange(len(array))
+    beats = _beats(array)
+    left, beaten_by = np.ones(len(array), dtype=np.bool_), beats.sum(axis=0)
     while True:
-        on_front = non_dominated(array[left])
-        front = left[on_front]
+        front = np.flatnonzero(left & (beaten_by == 0))
         if newest in front:
             by_crowding = front[np.argsort(-_crowding(array[front]), kind="stable")]
             return int(np.flatnonzero(by_crowding == newest)[0]) < places
         places -= len(front)
         if places <= 0:
             return False
-        left = left[~on_front]
+        left[front] = False
+        beaten_by -= beats[front].sum(axis=0)
 
 
-def _crowding(costs: np.ndarray) -> np.ndarray:
+def _beats(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n, n): whether the row of the first index is nowhere worse and somewhere better."""
+    no_worse = np.ones((len(costs), len(costs)), dtype=np.bool_)
+    for column in costs.T:
+        no_worse &= column[:, None] <= column[None, :]
+    return no_worse & ~no_worse.T  # equal rows do not beat each other
+
+
+def _crowding(costs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance of each row to its neighbours in the front; the ends are infinitely far."""
     distance = np.zeros(len(costs))
     for column in costs.T:

@@ -54,12 +54,17 @@ class Limits:
 
     Attributes:
         predictors: Latency tables (or one's own functions) by the target's name.
-        budgets_ms: Highest latency by the target's name, in milliseconds.
+        budgets_ms: Highest predicted latency by the target's name, in milliseconds; for a budget
+            with a confidence less than the budget itself, by the table's margin.
+        margins: For a budget with a confidence the table's own 90 % margin, as a fraction. What
+            the margin of a network has beyond it, since some of its blocks were not measured,
+            counts as latency.
         ceilings: Highest `params`, `macs`, `peak_activation_bytes`.
     """
 
     predictors: Mapping[str, Predictor]
     budgets_ms: Mapping[str, float] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
     ceilings: Mapping[str, int] = field(default_factory=dict)
 
     def assess(self, arch: Architecture) -> Assessment:
@@ -69,17 +74,31 @@ class Limits:
         return Assessment(
             latency=latency,
             counts=counts,
-            violations=self.violations({name: each.ms for name, each in latency.items()}, counts),
+            violations=self._violations(
+                {name: (each.ms, each.high_ms) for name, each in latency.items()}, counts
+            ),
         )
 
-    def violations(
-        self, latency_ms: Mapping[str, float], counts: Counts | Record
+    def violations_of(self, record: Record) -> dict[str, float]:
+        """For each limit value / limit - 1, from what a record says."""
+        known = {
+            name: (ms, record.margin_ms[name][1] if name in record.margin_ms else None)
+            for name, ms in record.latency_ms.items()
+        }
+        return self._violations(known, record)
+
+    def _violations(
+        self, latency: Mapping[str, tuple[float, float | None]], counts: Counts | Record
     ) -> dict[str, float]:
-        """For each limit value / limit - 1, from figures that are known already."""
         over = {
-            f"latency.{name}": latency_ms[name] / budget - 1
+            f"latency.{name}": self._cautious_ms(name, *latency[name]) / budget - 1
             for name, budget in self.budgets_ms.items()
         }
         return over | {
             name: getattr(counts, name) / ceiling - 1 for name, ceiling in self.ceilings.items()
         }
+
+    def _cautious_ms(self, name: str, ms: float, high_ms: float | None) -> float:
+        if name not in self.margins or high_ms is None:
+            return ms
+        return ms + max(0.0, high_ms - ms * (1 + self.margins[name]))

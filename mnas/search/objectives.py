@@ -2,41 +2,72 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Direction = Literal["maximize", "minimize"]
 
 
+class Counted(Protocol):
+    """What is counted of an architecture: `Counts`, or a record that holds them."""
+
+    @property
+    def params(self) -> int: ...
+    @property
+    def macs(self) -> int: ...
+    @property
+    def peak_activation_bytes(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objectives:
-    """How an accuracy and the latencies become what a sampler is told.
+    """How an accuracy, the latencies and the counts become what a sampler is told.
 
     Attributes:
         targets: The devices, in the order of the experiment.
         with_latency: Whether each latency is an objective of its own.
+        counts: Counts that are objectives: `params`, `macs`, `peak_activation_bytes`.
         exponent: Of the reward accuracy x (latency / budget) ^ exponent, with the first target;
             None for no reward.
+        exponent_over: The exponent over the budget; None for the same.
         budget_ms: Of the first target; only for a reward.
     """
 
     targets: tuple[str, ...]
     with_latency: bool = False
+    counts: tuple[str, ...] = ()
     exponent: float | None = None
+    exponent_over: float | None = None
     budget_ms: float | None = None
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """For each value whether it is to be maximised or minimised."""
-        latencies: list[Direction] = ["minimize"] * len(self.targets)
-        return ("maximize", *(latencies if self.with_latency else []))
+        """For each value whether it is to be maximised or minimised: accuracy comes first."""
+        latencies = len(self.targets) if self.with_latency else 0
+        lower: list[Direction] = ["minimize"] * (latencies + len(self.counts))
+        return ("maximize", *lower)
 
-    def values(self, accuracy: float, latency_ms: Mapping[str, float]) -> tuple[float, ...]:
+    def values(
+        self, accuracy: float, latency_ms: Mapping[str, float], counts: Counted
+    ) -> tuple[float, ...]:
         """What the sampler is told, in the order of `directions`."""
         if self.exponent is not None and self.budget_ms is not None:
-            return (accuracy * (latency_ms[self.targets[0]] / self.budget_ms) ** self.exponent,)
-        return (accuracy, *(latency_ms[each] for each in self.targets if self.with_latency))
+            return (self._reward(accuracy, latency_ms[self.targets[0]] / self.budget_ms),)
+        return (
+            accuracy,
+            *(latency_ms[each] for each in self.targets if self.with_latency),
+            *(float(getattr(counts, each)) for each in self.counts),
+        )
 
-    def costs(self, accuracy: float, latency_ms: Mapping[str, float]) -> tuple[float, ...]:
+    def costs(
+        self, accuracy: float, latency_ms: Mapping[str, float], counts: Counted
+    ) -> tuple[float, ...]:
         """The same with lower is better for all."""
-        first, *rest = self.values(accuracy, latency_ms)
+        first, *rest = self.values(accuracy, latency_ms, counts)
         return (-first, *rest)
+
+    def _reward(self, accuracy: float, ratio: float) -> float:
+        assert self.exponent is not None
+        is_over = ratio > 1 and self.exponent_over is not None
+        exponent = self.exponent_over if is_over else self.exponent
+        assert exponent is not None
+        return float(accuracy * ratio**exponent)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from mnas.search.executors import Executor
+from mnas.search.recording import now
 from mnas.search.stopping import StopRequest
-from mnas.search.trials import now
 from mnas.search.work import Task
 from mnas.training import Score
 

@@ -1,16 +1,17 @@
 """What an experiment names, loaded; its limits and objectives. Nothing is measured or trained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mnas.arch import Architecture, Layer, count, layer_macs, layer_params
-from mnas.latency import LatencyTable
+from mnas.latency import LatencyTable, margin_at
 from mnas.search.baselines import Baseline, scaled_baselines
-from mnas.search.experiment import Experiment, RewardSection
+from mnas.search.experiment import Experiment
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.samplers import sampler_factory
+from mnas.search.sections import RewardSection
 from mnas.space import SearchSpace, load_space
 from mnas.training import Dataset, load_data
 
@@ -72,29 +73,61 @@ def objectives_of(experiment: Experiment) -> Objectives:
     """What the sampler of an experiment is told."""
     names = tuple(target.name for target in experiment.targets)
     match experiment.objectives:
-        case RewardSection(exponent=exponent):
+        case RewardSection() as reward:
             return Objectives(
-                targets=names, exponent=exponent, budget_ms=experiment.target.budget_ms
+                targets=names,
+                exponent=reward.exponent,
+                exponent_over=reward.exponent_over,
+                budget_ms=experiment.target.budget_ms,
             )
         case chosen:
-            return Objectives(targets=names, with_latency="latency" in chosen)
+            return Objectives(
+                targets=names,
+                with_latency="latency" in chosen,
+                counts=tuple(each for each in chosen if each not in ("accuracy", "latency")),
+            )
 
 
 def limits_of(experiment: Experiment, tables: Mapping[str, LatencyTable]) -> Limits:
-    """The devices and limits of an experiment; budgets are hard, with a reward too."""
+    """The devices of an experiment and all its limits, the budget of a soft reward included.
+
+    Raises:
+        LatencyTableError: A table cannot promise the confidence that its budget asks for.
+    """
+    budgets: dict[str, float] = {}
+    margins: dict[str, float] = {}
+    for target in experiment.targets:
+        if target.budget_ms is not None:
+            budgets[target.name] = target.budget_ms
+        if target.budget_ms is not None and target.confidence is not None:
+            margin, margins[target.name] = margin_at(tables[target.name], target.confidence)
+            budgets[target.name] = target.budget_ms / (1 + margin)
     return Limits(
         predictors=tables,
-        budgets_ms={
-            target.name: target.budget_ms
-            for target in experiment.targets
-            if target.budget_ms is not None
-        },
+        budgets_ms=budgets,
+        margins=margins,
         ceilings={
             name: ceiling
             for name, ceiling in experiment.constraints.model_dump().items()
             if ceiling is not None
         },
     )
+
+
+def limits_of_trials(experiment: Experiment, limits: Limits) -> Limits:
+    """What may be trained: everything within the limits, and with a soft reward what is over."""
+    if not is_soft(experiment):
+        return limits
+    first = experiment.target.name
+    return replace(
+        limits, budgets_ms={name: ms for name, ms in limits.budgets_ms.items() if name != first}
+    )
+
+
+def is_soft(experiment: Experiment) -> bool:
+    """Whether the budget of the first target only weighs in the reward."""
+    objectives = experiment.objectives
+    return isinstance(objectives, RewardSection) and objectives.budget == "soft"
 
 
 def refuse_impossible_limits(space: SearchSpace, limits: Limits) -> None:
@@ -110,7 +143,7 @@ def refuse_impossible_limits(space: SearchSpace, limits: Limits) -> None:
         ms = table.predict(fastest).ms
         if ms > budget:
             raise BudgetError(
-                f"no network of {space.name} meets {budget:g} ms on {name}: the fastest, "
+                f"no network of {space.name} meets {budget:.6g} ms on {name}: the fastest, "
                 f"{fastest.id}, is predicted to take {ms:.4g} ms. Raise targets budget_ms, or "
                 "give the space smaller options."
             )

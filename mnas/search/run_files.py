@@ -10,7 +10,12 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from mnas.arch import MnasError, write_atomically
-from mnas.search.experiment import Experiment, InvalidExperimentError, differing_keys
+from mnas.search.experiment import (
+    CHANGEABLE,
+    Experiment,
+    InvalidExperimentError,
+    differing_keys,
+)
 from mnas.space import read_yaml
 
 
@@ -31,8 +36,8 @@ def refuse_other_experiment(directory: Path, experiment: Mapping[str, Any]) -> N
     if keys:
         raise InvalidExperimentError(
             f"{directory} holds a run of a different experiment; these keys differ: "
-            f"{', '.join(keys)}. Resume it with its own experiment (only search.trials, "
-            "search.hours and workers may change), or choose another folder."
+            f"{', '.join(keys)}. Resume it with its own experiment (only "
+            f"{', '.join(CHANGEABLE)} may change), or choose another folder."
         )
 
 

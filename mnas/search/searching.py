@@ -34,6 +34,7 @@ from mnas.search.observing import Observer, Step, ignore
 from mnas.search.preparing import (
     Prepared,
     limits_of,
+    limits_of_trials,
     objectives_of,
     prepare,
     refuse_impossible_limits,
@@ -51,6 +52,7 @@ from mnas.search.samplers import sampler_factory
 from mnas.search.stopping import SearchInterruptedError, StopRequest
 from mnas.search.tables import table_of_run
 from mnas.search.trials import EvaluationFailuresError, Plan, TrialLoop
+from mnas.search.warm_start import Earlier, read_warm_start
 from mnas.search.work import Bench
 
 logger = logging.getLogger(__name__)
@@ -110,6 +112,13 @@ def run_search(
     refuse_held(directory)
     prepared = prepare(experiment, observer)
     refuse_other_inputs(directory, input_hashes(prepared))
+    earlier = read_warm_start(
+        experiment.warm_start,
+        prepared.space,
+        hashes=input_hashes(prepared),
+        epochs=experiment.proxy.epochs,
+        seed=experiment.search.seed,
+    )
     started = time.monotonic()
     tables = {
         section.name: table_of_run(
@@ -130,6 +139,7 @@ def run_search(
             prepared=prepared,
             tables=tables,
             limits=limits,
+            earlier=earlier,
             directory=directory,
             command=shlex.join(["mnas", "search", str(path), *overrides]),
             observer=observer,
@@ -152,6 +162,7 @@ class _Session:
     prepared: Prepared
     tables: dict[str, LatencyTable]
     limits: Limits
+    earlier: Earlier
     directory: Path
     command: str
     observer: Observer
@@ -221,9 +232,10 @@ class _Session:
                 epochs=self.experiment.proxy.epochs,
                 seed=search.seed,
                 deadline=self._deadline(store),
+                patience=search.patience,
             ),
             space=self.prepared.space,
-            limits=self.limits,
+            limits=limits_of_trials(self.experiment, self.limits),
             objectives=objectives,
             proposer=Proposer(
                 self.prepared.space,
@@ -235,6 +247,7 @@ class _Session:
             executor=executor,
             observer=self.observer,
             stop=self.stop,
+            earlier=self.earlier,
         ).run()
 
     def _deadline(self, store: RecordStore) -> float | None:
@@ -262,7 +275,7 @@ class _Session:
             observer=self.observer,
             stop=self.stop,
         )
-        contenders, dropped = comparison.choose(best_candidates(store), baselines)
+        contenders, dropped = comparison.choose(best_candidates(store, self.limits), baselines)
         with self.stop.draining():
             comparison.train(contenders)
         self._end_if_stopped()
@@ -346,11 +359,18 @@ def refuse_no_winner(verdict: Mapping[str, Any], directory: Path) -> None:
     )
 
 
-def best_candidates(store: RecordStore) -> list[Architecture]:
-    """The trials that were trained, the best first: highest rung, then highest accuracy."""
+def best_candidates(store: RecordStore, limits: Limits) -> list[Architecture]:
+    """The trials that may be compared, the best first: highest rung, then highest accuracy.
+
+    Args:
+        store: Of the run.
+        limits: What the comparison asks for; a soft reward also trained what is over the budget.
+    """
     best: dict[str, tuple[int, float]] = {}
     for record in store.all():
-        if record.kind == "trial" and record.accuracy is not None:
+        if record.kind != "trial" or record.accuracy is None:
+            continue
+        if all(over <= 0 for over in limits.violations_of(record).values()):
             assert record.rung is not None
             best[record.id] = max(best.get(record.id, (-1, 0.0)), (record.rung, record.accuracy))
     ranked = sorted(best, key=lambda each: (best[each], each), reverse=True)

@@ -12,8 +12,8 @@ from mnas.latency import (
     measure_table,
     verify_table,
 )
-from mnas.search.experiment import TargetSection
 from mnas.search.observing import Observer, Step
+from mnas.search.sections import TargetSection
 from mnas.space import SearchSpace
 
 

@@ -3,23 +3,24 @@
 import itertools
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from mnas.arch import Architecture, MnasError
-from mnas.results import Kind, Record, RecordStore
+from mnas.results import Record, RecordStore
 from mnas.search.executors import Executor
-from mnas.search.ladder import is_promoted
 from mnas.search.limits import Assessment, BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step
 from mnas.search.proposing import Proposal, Proposer, Told, draw_unseen
+from mnas.search.recording import evaluation_record, now
 from mnas.search.seeds import derive_seed
+from mnas.search.standing import ADOPTED, Standing, is_adopted
 from mnas.search.stopping import StopRequest
+from mnas.search.warm_start import NOTHING_EARLIER, Earlier
 from mnas.search.work import Task
-from mnas.space import Option, SearchSpace
+from mnas.space import SearchSpace
 from mnas.training import Score
 
 logger = logging.getLogger(__name__)
@@ -42,12 +43,15 @@ class Plan:
         epochs: The rungs.
         seed: Of the experiment.
         deadline: `time.monotonic()` after which nothing new starts; None for none.
+        patience: Trials in a row that leave the front as it is, after which nothing new starts;
+            None for no such end.
     """
 
     trials: int
     epochs: tuple[int, ...]
     seed: int
     deadline: float | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ class TrialLoop:
         executor: Who trains.
         observer: Who is shown the progress.
         stop: Whether to start nothing new.
+        earlier: What to propose first, and scores that need no training.
         questions: How often the limits may be asked to draw one network directly; few where a
             person's own latency function is slow.
     """
@@ -87,6 +92,7 @@ class TrialLoop:
         executor: Executor,
         observer: Observer,
         stop: StopRequest,
+        earlier: Earlier = NOTHING_EARLIER,
         questions: int = 200_000,
     ) -> None:
         self._plan = plan
@@ -99,16 +105,13 @@ class TrialLoop:
         self._observer = observer
         self._stop = stop
         self._questions = questions
+        self._earlier = earlier
+        self._first = deque(earlier.first)
         self._architectures = space.size().architectures
         self._in_flight: dict[int, tuple[_Candidate, str]] = {}
         self._tickets = itertools.count()
-        self._started: set[str] = set()
-        self._known: set[str] = set()
-        self._rungs: defaultdict[int, list[tuple[float, ...]]] = defaultdict(list)
+        self._standing = Standing(len(plan.epochs))
         self._failures: list[Score] = []
-        self._best: float | None = None
-        self._infeasible = 0
-        self._fastest: tuple[float, str, str] | None = None  # excess, id, words
 
     def run(self) -> None:
         """Do the trials; on return everything in flight has ended and is recorded.
@@ -117,8 +120,8 @@ class TrialLoop:
             EvaluationFailuresError: Too many trainings in a row failed.
             BudgetError: No network within the limits was found at all.
         """
-        pending = self._recall()
-        self._drain(pending)
+        records = [record for record in self._store.all() if record.kind == "trial"]
+        self._drain(self._recall(records))
         self._proposer.replay(self._told())
         self._show()
         is_exhausted = False
@@ -131,26 +134,38 @@ class TrialLoop:
             if not self._in_flight:
                 break
             self._collect()
-        if is_exhausted and len(self._started) < self._plan.trials:
+        if self._is_still:
+            self._tell_early(f"the front has not moved for {self._plan.patience} trials")
+        elif is_exhausted and self._may_start():
             self._tell_exhausted()
 
     def _tell_exhausted(self) -> None:
         """Say that there was nothing left to start, before as many were started as asked."""
-        if not self._started and self._fastest is not None:
+        nearest = self._standing.nearest
+        if not self._standing.started and nearest is not None:
             raise BudgetError(
                 f"no network of {self._space.name} was found within the limits: the nearest, "
-                f"{self._fastest[1]}, is {self._fastest[2]}. Raise the limits, or give the space "
+                f"{nearest[1]}, is {nearest[2]}. Raise the limits, or give the space "
                 "smaller options."
             )
-        text = f"ended early: no other network of {self._space.name} was found within the limits"
+        self._tell_early(f"no other network of {self._space.name} was found within the limits")
+
+    def _tell_early(self, why: str) -> None:
+        text = f"ended early: {why}"
         logger.warning("%s", text)
-        started = len(self._started)
+        started = len(self._standing.started)
         self._observer(Step(phase="search", done=started, total=self._plan.trials, text=text))
+
+    @property
+    def _is_still(self) -> bool:
+        patience = self._plan.patience
+        return patience is not None and self._standing.idle_trials >= patience
 
     def _may_start(self) -> bool:
         plan = self._plan
         in_time = plan.deadline is None or time.monotonic() < plan.deadline
-        return not self._stop.is_requested and in_time and len(self._started) < plan.trials
+        is_open = in_time and not self._stop.is_requested and not self._is_still
+        return is_open and len(self._standing.started) < plan.trials
 
     def _has_slot(self) -> bool:
         return len(self._in_flight) < self._executor.slots
@@ -160,42 +175,62 @@ class TrialLoop:
         while self._may_start():
             if self._is_used_up():
                 return None
-            if self._proposer.wants_direct:
-                drawn = self._draw()
-                if drawn is None:
-                    return None
-                self._proposer.enqueue(drawn)
+            if not self._enqueue():
+                return None
             proposal = self._proposer.propose()
             candidate_id = proposal.architecture.id
-            if candidate_id in self._started:
+            assessment = self._limits.assess(proposal.architecture)
+            if assessment.is_feasible and candidate_id in self._standing.known:
                 self._proposer.tell_nothing(proposal.number)
                 continue
-            assessment = self._limits.assess(proposal.architecture)
             if assessment.is_feasible:
-                return _Candidate(proposal=proposal, assessment=assessment)
-            self._note_infeasible(candidate_id, assessment.violations)
-            self._store.add(self._record(proposal, assessment), proposal.architecture)
+                candidate = self._adopted(_Candidate(proposal=proposal, assessment=assessment))
+                if candidate is not None:
+                    return candidate
+                continue
+            self._standing.note_infeasible(candidate_id, assessment.violations)
+            self._store.add(self._infeasible_record(proposal, assessment), proposal.architecture)
             self._proposer.tell_infeasible(proposal.number, assessment.violations)
-            if self._infeasible % 25 == 0:
+            if self._standing.infeasible % 25 == 0:
                 self._show()
         return None
 
-    def _note_infeasible(self, candidate_id: str, over: Mapping[str, float]) -> None:
-        self._known.add(candidate_id)
-        self._infeasible += 1
-        excess = max(over.values())
-        if self._fastest is None or excess < self._fastest[0]:
-            words = ", ".join(f"{100 * v:.1f} % over {k}" for k, v in over.items() if v > 0)
-            self._fastest = excess, candidate_id, words
+    def _enqueue(self) -> bool:
+        """Say what is proposed next where the sampler is not asked; False if nothing is left."""
+        while self._first:
+            arch = self._first.popleft()
+            if arch.id not in self._standing.known:
+                self._proposer.enqueue(arch)
+                return True
+        if self._proposer.wants_direct:
+            drawn = self._draw()
+            if drawn is None:
+                return False
+            self._proposer.enqueue(drawn)
+        return True
+
+    def _adopted(self, candidate: _Candidate) -> _Candidate | None:
+        """Take the scores that earlier runs have; gives what is still to be trained, if any is."""
+        arch = candidate.proposal.architecture
+        while known := self._earlier.find(arch.id, self._plan.epochs[candidate.rung]):
+            self._standing.known.add(arch.id)
+            if not candidate.is_replayed:
+                self._proposer.note_started(candidate.proposal.number)
+            climbs = self._keep(candidate, known.score, now(), origin=known.run)
+            if not (climbs and self._may_start()):
+                self._tell(candidate, known.score)
+                return None
+            candidate = replace(candidate, rung=candidate.rung + 1)
+        return candidate
 
     def _is_used_up(self) -> bool:
-        return self._architectures is not None and len(self._known) >= self._architectures
+        return self._architectures is not None and len(self._standing.known) >= self._architectures
 
     def _draw(self) -> Architecture | None:
         return draw_unseen(
             self._space,
             self._proposer.direct_rng(),
-            seen=self._known,
+            seen=self._standing.known,
             is_feasible=lambda arch: self._limits.assess(arch).is_feasible,
             excess=lambda arch: max(self._limits.assess(arch).violations.values(), default=0.0),
             questions=self._questions,
@@ -203,8 +238,7 @@ class TrialLoop:
 
     def _start(self, candidate: _Candidate) -> None:
         arch = candidate.proposal.architecture
-        self._started.add(arch.id)
-        self._known.add(arch.id)
+        self._standing.note_started(arch.id)
         if not candidate.is_replayed:
             self._proposer.note_started(candidate.proposal.number)
         ticket = next(self._tickets)
@@ -224,28 +258,50 @@ class TrialLoop:
             self._show()
 
     def _finish(self, candidate: _Candidate, score: Score, started: str) -> None:
-        proposal, assessment = candidate.proposal, candidate.assessment
-        record = self._record(
-            proposal, assessment, score=score, rung=candidate.rung, started=started
+        if not self._keep(candidate, score, started):
+            self._tell(candidate, score)
+            return
+        following = self._adopted(replace(candidate, rung=candidate.rung + 1))
+        if following is not None:
+            self._start(following)
+
+    def _keep(
+        self, candidate: _Candidate, score: Score, started: str, *, origin: str | None = None
+    ) -> bool:
+        """Record a score before anybody hears of it; gives whether the candidate climbs."""
+        proposal = candidate.proposal
+        record = evaluation_record(
+            proposal.architecture,
+            candidate.assessment,
+            number=proposal.number,
+            kind="trial",
+            score=score,
+            rung=candidate.rung,
+            started=started,
+            choices=proposal.choices,
+            memory=proposal.memory,
+            reason=None if origin is None else f"{ADOPTED}{origin}",
         )
         self._store.add(record, proposal.architecture)
         if score.accuracy is None:
+            self._standing.note_failure()
             self._note_failure(score)
-            if not candidate.is_replayed:
-                self._proposer.tell_nothing(proposal.number)
-            return
+            return False
         self._failures.clear()
-        self._best = max(self._best or 0.0, score.accuracy)
-        latency = record.latency_ms
-        self._rungs[candidate.rung].append(self._objectives.costs(score.accuracy, latency))
-        if self._climbs(candidate.rung):
-            self._start(replace(candidate, rung=candidate.rung + 1))
-        elif not candidate.is_replayed:
-            values = self._objectives.values(score.accuracy, latency)
-            self._proposer.tell_result(proposal.number, values, assessment.violations)
+        costs = self._objectives.costs(score.accuracy, record.latency_ms, record)
+        return self._standing.note_score(candidate.rung, score.accuracy, costs)
 
-    def _climbs(self, rung: int) -> bool:
-        return rung + 1 < len(self._plan.epochs) and is_promoted(self._rungs[rung])
+    def _tell(self, candidate: _Candidate, score: Score) -> None:
+        """Tell the sampler what a trial came to, unless it is still to be rebuilt from records."""
+        if candidate.is_replayed:
+            return
+        proposal, assessment = candidate.proposal, candidate.assessment
+        if score.accuracy is None:
+            self._proposer.tell_nothing(proposal.number)
+            return
+        latency = {name: each.ms for name, each in assessment.latency.items()}
+        values = self._objectives.values(score.accuracy, latency, assessment.counts)
+        self._proposer.tell_result(proposal.number, values, assessment.violations)
 
     def _note_failure(self, score: Score) -> None:
         self._failures.append(score)
@@ -257,46 +313,39 @@ class TrialLoop:
                 "command in another folder."
             )
 
-    def _record(
-        self,
-        proposal: Proposal,
-        assessment: Assessment,
-        *,
-        score: Score | None = None,
-        rung: int | None = None,
-        started: str | None = None,
-    ) -> Record:
+    def _infeasible_record(self, proposal: Proposal, assessment: Assessment) -> Record:
         return evaluation_record(
             proposal.architecture,
             assessment,
             number=proposal.number,
             kind="trial",
-            score=score,
-            rung=rung,
-            started=started or now(),
+            score=None,
+            rung=None,
+            started=now(),
             choices=proposal.choices,
             memory=proposal.memory,
         )
 
-    def _recall(self) -> list[_Candidate]:
+    def _recall(self, records: Sequence[Record]) -> list[_Candidate]:
         """Take in what earlier sessions recorded; gives the candidates that were cut short."""
         last: dict[int, tuple[Record, bool]] = {}
-        for record in self._store.all():
-            if record.kind != "trial":
-                continue
-            self._known.add(record.id)
+        standing = self._standing
+        for record in records:
             if record.state == "infeasible":
-                over = self._limits.violations(record.latency_ms, record)
-                self._note_infeasible(record.id, over)
+                standing.note_infeasible(record.id, self._limits.violations_of(record))
                 continue
-            self._started.add(record.id)
             assert record.rung is not None
-            climbs = False
-            if record.accuracy is not None:
-                self._best = max(self._best or 0.0, record.accuracy)
-                costs = self._objectives.costs(record.accuracy, record.latency_ms)
-                self._rungs[record.rung].append(costs)
-                climbs = self._climbs(record.rung)
+            standing.known.add(record.id)
+            if not is_adopted(record):
+                standing.note_started(record.id)
+            if record.accuracy is None:
+                standing.note_failure()
+                climbs = False
+            else:
+                costs = self._objectives.costs(record.accuracy, record.latency_ms, record)
+                climbs = standing.note_score(record.rung, record.accuracy, costs)
+            if is_adopted(record):
+                climbs = climbs and len(standing.started) < self._plan.trials
             last[record.number] = record, climbs
         return [self._cut_short(record) for record, climbs in last.values() if climbs]
 
@@ -317,11 +366,14 @@ class TrialLoop:
 
     def _drain(self, pending: Sequence[_Candidate]) -> None:
         """Finish what was cut short, before the sampler is asked for anything new."""
-        waiting = list(pending)
+        waiting = deque(pending)
         while (waiting and not self._stop.is_requested) or self._in_flight:
             while waiting and self._has_slot() and not self._stop.is_requested:
-                self._start(waiting.pop(0))
-            self._collect()
+                candidate = self._adopted(waiting.popleft())
+                if candidate is not None:
+                    self._start(candidate)
+            if self._in_flight:
+                self._collect()
 
     def _told(self) -> list[Told]:
         last: dict[int, Record] = {}
@@ -334,70 +386,25 @@ class TrialLoop:
         memory = record.memory or "{}"
         values = None
         if record.accuracy is not None:
-            values = self._objectives.values(record.accuracy, record.latency_ms)
+            values = self._objectives.values(record.accuracy, record.latency_ms, record)
         return Told(
             number=record.number,
             memory=memory,
             values=values,
-            violations=self._limits.violations(record.latency_ms, record),
+            violations=self._limits.violations_of(record),
             failed=record.state == "failed",
         )
 
     def _show(self) -> None:
-        best = "" if self._best is None else f", best {100 * self._best:.1f} %"
-        ruled_out = f", {self._infeasible} ruled out by the table" if self._infeasible else ""
-        running = f"{len(self._in_flight)} in training"
+        standing = self._standing
+        best = "" if standing.best is None else f", best {100 * standing.best:.1f} %"
+        over = standing.infeasible
+        ruled_out = f", {over} ruled out by the table" if over else ""
         self._observer(
             Step(
                 phase="search",
-                done=len(self._started) - len(self._in_flight),
+                done=len(standing.started) - len(self._in_flight),
                 total=self._plan.trials,
-                text=f"{running}{ruled_out}{best}",
+                text=f"{len(self._in_flight)} in training{ruled_out}{best}",
             )
         )
-
-
-def evaluation_record(
-    arch: Architecture,
-    assessment: Assessment,
-    *,
-    number: int,
-    kind: Kind,
-    score: Score | None,
-    rung: int | None,
-    started: str,
-    choices: Mapping[str, Option] | None = None,
-    memory: str | None = None,
-    measured_ms: Mapping[str, float] | None = None,
-) -> Record:
-    """One evaluation as a row; without a score it is a proposal that was over a limit."""
-    return Record(
-        number=number,
-        id=arch.id,
-        kind=kind,
-        rung=rung,
-        epochs=0 if score is None else score.epochs,
-        seed=0 if score is None else score.seed,
-        state="infeasible" if score is None else score.state,
-        reason=assessment.reason if score is None else score.reason,
-        accuracy=None if score is None else score.accuracy,
-        latency_ms={name: each.ms for name, each in assessment.latency.items()},
-        margin_ms={
-            name: (each.low_ms, each.high_ms)
-            for name, each in assessment.latency.items()
-            if each.low_ms is not None and each.high_ms is not None
-        },
-        measured_ms=dict(measured_ms or {}),
-        params=assessment.counts.params,
-        macs=assessment.counts.macs,
-        peak_activation_bytes=assessment.counts.peak_activation_bytes,
-        seconds=0.0 if score is None else score.seconds,
-        started=started,
-        choices=dict(choices or {}),
-        memory=memory,
-    )
-
-
-def now() -> str:
-    """The time as records keep it: ISO 8601, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -56,7 +56,12 @@ def make_loop(space):
     def make(store, *, trials=12, epochs=(1, 3), budget_ms=None, sampler="tpe", **parts):
         objectives = Objectives(targets=("cpu",), with_latency=True)
         return TrialLoop(
-            Plan(trials=trials, epochs=epochs, seed=parts.pop("seed", 0)),
+            Plan(
+                trials=trials,
+                epochs=epochs,
+                seed=parts.pop("seed", 0),
+                patience=parts.pop("patience", None),
+            ),
             space=parts.pop("space", space),
             limits=Limits(
                 predictors={"cpu": FormulaPredictor()},

@@ -386,3 +386,47 @@ def test_environment_says_with_what_and_where_it_was_done(experiment):
     assert environment["hashes"]["data"]
     assert environment["command"].startswith("mnas search ")
     assert set(environment["seconds"]) >= {"search", "confirm"}
+
+
+def test_soft_reward_trains_over_the_budget_and_compares_only_within_it(experiment):
+    median = 0.55  # of the 0.1 ms blocks: some networks of the space have more, some fewer
+    run = searched(
+        experiment,
+        "objectives={reward: mnasnet, exponent: 0, exponent_over: -1, budget: soft}",
+        f"targets.0.budget_ms={median}",
+        "search.trials=12",
+        "baselines=[]",
+    )
+
+    trained = [record for record in run.evaluations if record.kind == "trial"]
+    assert {record.state for record in trained} == {"complete"}
+    assert max(record.latency_ms["this-cpu"] for record in trained) > median
+    confirmed = [record for record in run.evaluations if record.kind == "confirm"]
+    assert max(record.latency_ms["this-cpu"] for record in confirmed) <= median
+    assert (run.front()["latency_ms.this-cpu"] <= median).all()
+
+
+def test_search_starts_from_the_scores_of_an_earlier_run(experiment, tmp_path):
+    first = searched(experiment, out=tmp_path / "first")
+    executor = WeightsExecutor()
+
+    run = searched(
+        experiment, f"warm_start=[{tmp_path}/first]", executor=executor, out=tmp_path / "second"
+    )
+
+    old = [record.id for record in first.evaluations if record.rung == 0]
+    adopted = [record for record in run.evaluations if record.reason is not None]
+    assert [record.id for record in adopted if record.rung == 0] == old
+    assert {record.reason for record in adopted} == {"from an earlier run: first"}
+    fresh = {r.id for r in run.evaluations if r.kind == "trial" and r.reason is None}
+    assert len(fresh) == 6
+    assert not fresh & set(old)
+
+
+def test_earlier_run_with_another_recipe_is_refused(experiment, tmp_path):
+    searched(experiment, "proxy.batch_size=32", out=tmp_path / "first")
+
+    with pytest.raises(InvalidExperimentError, match=r"warm_start: .*first .* its recipe is"):
+        searched(experiment, f"warm_start=[{tmp_path}/first]", out=tmp_path / "second")
+
+    assert not (tmp_path / "second").exists()

@@ -8,7 +8,9 @@ from formulas import FormulaExecutor
 from mnas.results import RecordStore
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import EvaluationFailuresError
+from mnas.search.warm_start import Earlier, Known
 from mnas.space import load_space
+from mnas.training import Score
 
 
 def without_times(store):
@@ -163,3 +165,71 @@ def test_rare_feasible_networks_are_found_when_the_sampler_does_not_propose_them
         make_loop(store, trials=3, budget_ms=rare, sampler="random").run()
 
         assert len({r.id for r in store.all() if r.state == "complete"}) == 3
+
+
+def test_search_whose_front_has_stopped_moving_ends_when_asked_to(make_loop):
+    told = []
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=60, epochs=(1,), patience=4, observer=told.append).run()
+        records = store.all()
+
+    assert len(records) < 60
+    front = []
+    for record in records:
+        cost = record.latency_ms["cpu"], -record.accuracy
+        front.append(
+            not any(a <= cost[0] and b <= cost[1] for a, b in front_costs(records, record))
+        )
+    assert front[-5:] == [True, False, False, False, False]
+    assert told[-1].text == "ended early: the front has not moved for 4 trials"
+
+
+def front_costs(records, until):
+    before = records[: records.index(until)]
+    return [(record.latency_ms["cpu"], -record.accuracy) for record in before]
+
+
+def test_scores_of_an_earlier_run_are_taken_without_training_and_cost_no_trial(make_loop, space):
+    known = list(space.enumerate())[:3]
+    earlier = Earlier(
+        first=tuple(known),
+        scores={(arch.id, 1): Known(score=earlier_score(0.5), run="before") for arch in known},
+    )
+    executor = FormulaExecutor()
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=6, epochs=(1,), earlier=earlier, executor=executor).run()
+        records = store.all()
+
+    assert [record.id for record in records[:3]] == [arch.id for arch in known]
+    assert {record.reason for record in records[:3]} == {"from an earlier run: before"}
+    assert [record.accuracy for record in records[:3]] == [0.5] * 3
+    assert len(executor.performed) == 6
+    assert not {each[0] for each in executor.performed} & {arch.id for arch in known}
+
+
+@pytest.mark.parametrize("dies_after", [0, 1, 4])
+def test_killed_warm_started_search_resumes_to_the_records_of_an_undisturbed_one(
+    make_loop, space, tmp_path, dies_after
+):
+    known = list(space.enumerate())[:8]
+    earlier = Earlier(
+        first=(*known, list(space.enumerate())[20]),
+        scores={
+            (arch.id, 1): Known(score=earlier_score(place / 10), run="before")
+            for place, arch in enumerate(known)
+        },
+    )
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=6, earlier=earlier).run()
+        undisturbed = without_times(store)
+    dying = FormulaExecutor(dies_after=dies_after)
+    with RecordStore(tmp_path / "records.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            make_loop(store, trials=6, earlier=earlier, executor=dying).run()
+        make_loop(store, trials=6, earlier=earlier).run()
+
+        assert without_times(store) == undisturbed
+
+
+def earlier_score(accuracy):
+    return Score(accuracy=accuracy, epochs=1, seed=7, seconds=0.0, state="complete")

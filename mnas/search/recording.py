@@ -1,0 +1,61 @@
+"""An evaluation as a record."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from mnas.arch import Architecture
+from mnas.results import Kind, Record
+from mnas.search.limits import Assessment
+from mnas.space import Option
+from mnas.training import Score
+
+
+def evaluation_record(
+    arch: Architecture,
+    assessment: Assessment,
+    *,
+    number: int,
+    kind: Kind,
+    score: Score | None,
+    rung: int | None,
+    started: str,
+    choices: Mapping[str, Option] | None = None,
+    memory: str | None = None,
+    measured_ms: Mapping[str, float] | None = None,
+    reason: str | None = None,
+) -> Record:
+    """One evaluation as a row; without a score it is a proposal that was over a limit.
+
+    A `reason` is kept with a complete evaluation; otherwise the reason is the score's or the
+    limits'.
+    """
+    return Record(
+        number=number,
+        id=arch.id,
+        kind=kind,
+        rung=rung,
+        epochs=0 if score is None else score.epochs,
+        seed=0 if score is None else score.seed,
+        state="infeasible" if score is None else score.state,
+        reason=assessment.reason if score is None else score.reason or reason,
+        accuracy=None if score is None else score.accuracy,
+        latency_ms={name: each.ms for name, each in assessment.latency.items()},
+        margin_ms={
+            name: (each.low_ms, each.high_ms)
+            for name, each in assessment.latency.items()
+            if each.low_ms is not None and each.high_ms is not None
+        },
+        measured_ms=dict(measured_ms or {}),
+        params=assessment.counts.params,
+        macs=assessment.counts.macs,
+        peak_activation_bytes=assessment.counts.peak_activation_bytes,
+        seconds=0.0 if score is None else score.seconds,
+        started=started,
+        choices=dict(choices or {}),
+        memory=memory,
+    )
+
+
+def now() -> str:
+    """The time as records keep it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

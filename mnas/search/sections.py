@@ -1,0 +1,132 @@
+"""The sections of an experiment file: devices, limits, objectives, the search, who works."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+OBJECTIVES = ("accuracy", "latency", "params", "macs", "peak_activation_bytes")
+Objective = Literal["accuracy", "latency", "params", "macs", "peak_activation_bytes"]
+# In place of a cluster's address: no Ray at all, the driver does the work itself.
+INLINE = "inline"
+# Among the runs of `warm_start`: the published networks that lie inside the space.
+PUBLISHED = "published"
+
+
+class Door(BaseModel):
+    """What every part of an experiment file has in common: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class TargetSection(Door):
+    """A device with its latency table and, if it has one, its budget.
+
+    Attributes:
+        table: Path of a table, or `auto`: reuse one measured here for this space, else measure it.
+        budget_ms: Highest latency allowed, in milliseconds; null for none.
+        confidence: Probability with which a network shall keep the budget, by the error that the
+            table showed on whole networks; null takes the prediction as it is.
+    """
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = "this-cpu"
+    runtime: str = "onnxruntime"
+    threads: Annotated[int, Field(ge=1)] = 1
+    dtype: str = "fp32"
+    table: str = "auto"
+    budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+
+    @field_validator("confidence")
+    @classmethod
+    def _confidence_is_in_a_budget(
+        cls, confidence: float | None, info: ValidationInfo
+    ) -> float | None:
+        if confidence is not None and info.data.get("budget_ms") is None:
+            raise ValueError("needs budget_ms: it says how surely that budget is kept")
+        return confidence
+
+
+class ConstraintsSection(Door):
+    """Hard limits that are counted and not measured."""
+
+    params: Annotated[int, Field(ge=1)] | None = None
+    macs: Annotated[int, Field(ge=1)] | None = None
+    peak_activation_bytes: Annotated[int, Field(ge=1)] | None = None
+
+
+class RewardSection(Door):
+    """One objective instead of a front: MnasNet's accuracy x (latency / budget) ^ exponent.
+
+    Tan et al. 2019, arXiv:1807.11626, equations 2 and 3. Their soft constraint is exponent -0.07
+    on both sides of the budget, their hard one exponent 0 and exponent_over -1.
+
+    Attributes:
+        exponent: Of networks within the budget.
+        exponent_over: Of networks over it; null for the same. Only for a soft budget.
+        budget: `hard` trains nothing over the budget; `soft` trains it and lets the reward judge.
+    """
+
+    reward: Literal["mnasnet"]
+    exponent: Annotated[float, Field(le=0, allow_inf_nan=False)] = -0.07
+    exponent_over: Annotated[float, Field(le=0, allow_inf_nan=False)] | None = None
+    budget: Literal["hard", "soft"] = "hard"
+
+    @model_validator(mode="after")
+    def _over_needs_soft(self) -> Self:
+        if self.budget == "hard" and self.exponent_over is not None:
+            raise ValueError("exponent_over needs budget: soft; over a hard one nothing is scored")
+        return self
+
+
+class SearchSection(Door):
+    """How to search: `trials` counts distinct architectures whose scoring started.
+
+    Attributes:
+        patience: Trials in a row that leave the front as it is, after which the search ends; null
+            for never.
+    """
+
+    sampler: str = "tpe"
+    trials: Annotated[int, Field(ge=1)] = 100
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class ConfirmSection(Door):
+    """The fair comparison at the end: candidates and baselines, same recipe, fresh seeds."""
+
+    top: Annotated[int, Field(ge=1)] = 5
+    seeds: Annotated[int, Field(ge=1)] = 3
+    epochs: Annotated[int, Field(ge=1)] = 20
+
+
+class WorkersSection(Door):
+    """Who trains: `count` Ray actors with `cpus` threads and a share of the GPUs each."""
+
+    count: Annotated[int, Field(ge=1)] = 2
+    cpus: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+    address: str | None = None
+
+    @field_validator("gpus")
+    @classmethod
+    def _gpus_are_to_come(cls, gpus: float) -> float:
+        if gpus:
+            raise ValueError("must be 0: this version trains on CPUs only")
+        return gpus
+
+    @field_validator("address")
+    @classmethod
+    def _address_is_to_come(cls, address: str | None) -> str | None:
+        if address not in (None, INLINE):
+            raise ValueError("must be null: this version starts Ray on this machine only")
+        return address

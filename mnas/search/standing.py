@@ -1,0 +1,82 @@
+"""Where a search stands: what is known, who climbs, whether the front still moves. No I/O."""
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+
+import numpy as np
+
+from mnas.results import Record
+from mnas.search.ladder import WINDOW, is_promoted
+
+Costs = tuple[float, ...]
+# How the reason of a score from an earlier run begins; such a score cost this run nothing.
+ADOPTED = "from an earlier run: "
+
+
+class Standing:
+    """The bookkeeping of a loop over trials; a resumed one notes the same things in one order.
+
+    Memory grows by two ids for each architecture and nothing else.
+
+    Args:
+        rungs: How many the ladder has.
+    """
+
+    def __init__(self, rungs: int) -> None:
+        self.started: set[str] = set()  # scoring began in this run: these are its trials
+        self.known: set[str] = set()  # also what is over a limit, or scored by an earlier run
+        self.infeasible = 0
+        self.best: float | None = None
+        self.nearest: tuple[float, str, str] | None = None  # excess, id, words
+        self.idle_trials = 0  # that ended since the front moved
+        self._rungs = rungs
+        self._costs: defaultdict[int, deque[Costs]] = defaultdict(lambda: deque(maxlen=WINDOW))
+        self._front = np.zeros((0, 1))
+
+    def note_started(self, architecture_id: str) -> None:
+        """Its scoring begins."""
+        self.started.add(architecture_id)
+        self.known.add(architecture_id)
+
+    def note_infeasible(self, architecture_id: str, over: Mapping[str, float]) -> None:
+        """A proposal was over a limit."""
+        self.known.add(architecture_id)
+        self.infeasible += 1
+        excess = max(over.values())
+        if self.nearest is None or excess < self.nearest[0]:
+            words = ", ".join(f"{100 * v:.1f} % over {k}" for k, v in over.items() if v > 0)
+            self.nearest = excess, architecture_id, words
+
+    def note_score(self, rung: int, accuracy: float, costs: Costs) -> bool:
+        """A rung was finished.
+
+        Returns:
+            Whether this candidate climbs to the next one.
+        """
+        self.best = accuracy if self.best is None else max(self.best, accuracy)
+        if rung + 1 == self._rungs:
+            self._note_end(costs)
+            return False
+        self._costs[rung].append(costs)
+        climbs = is_promoted(self._costs[rung])
+        if not climbs:
+            self.idle_trials += 1
+        return climbs
+
+    def note_failure(self) -> None:
+        """A trial ended without a score."""
+        self.idle_trials += 1
+
+    def _note_end(self, costs: Costs) -> None:
+        row = np.asarray(costs)
+        if len(self._front) and (self._front <= row).all(axis=1).any():
+            self.idle_trials += 1
+            return
+        kept = self._front[~(row <= self._front).all(axis=1)] if len(self._front) else ()
+        self._front = np.vstack([*kept, row])
+        self.idle_trials = 0
+
+
+def is_adopted(record: Record) -> bool:
+    """Whether a record holds a score of an earlier run."""
+    return record.state == "complete" and (record.reason or "").startswith(ADOPTED)
