@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from mnas.results.fronts import hypervolume, non_dominated
     from mnas.results.record import Kind, Record
     from mnas.results.report import write_report
+    from mnas.results.rescoring import Rescored, rescore
     from mnas.results.runs import Run
     from mnas.results.store import RecordStore
     from mnas.results.table_page import write_table_page
@@ -24,9 +25,11 @@ _MODULES = {
     "RecordStore": "store",
     "Run": "runs",
     "RunError": "errors",
+    "Rescored": "rescoring",
     "Verdict": "verdicts",
     "hypervolume": "fronts",
     "non_dominated": "fronts",
+    "rescore": "rescoring",
     "write_front_csv": "writing",
     "write_network": "writing",
     "write_records_csv": "writing",
@@ -43,11 +46,13 @@ __all__ = [
     "Kind",
     "Record",
     "RecordStore",
+    "Rescored",
     "Run",
     "RunError",
     "Verdict",
     "hypervolume",
     "non_dominated",
+    "rescore",
     "write_front_csv",
     "write_network",
     "write_records_csv",

@@ -8,7 +8,7 @@ memory, https://sqlite.org/wal.html).
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -38,6 +38,10 @@ CREATE UNIQUE INDEX one_row_per_evaluation ON records (kind, id, epochs, seed)
 """
 _COLUMNS = tuple(field.name for field in fields(Record))
 _JSON_COLUMNS = ("latency_ms", "measured_ms", "choices", "margin_ms")
+_INSERT = (
+    f"INSERT INTO records ({', '.join(_COLUMNS)}) "
+    f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
+)
 
 
 class RecordStore:
@@ -88,25 +92,35 @@ class RecordStore:
         """
         if record.id != architecture.id:
             raise RunError(f"a record of {record.id} came with the architecture {architecture.id}")
+        self.add_all([(record, architecture.to_json())])
+
+    def add_all(self, records: Iterable[tuple[Record, str]]) -> None:
+        """Keep records with the documents of their architectures, all of them or none.
+
+        Raises:
+            DuplicateRecordError: An evaluation is there already; nothing is changed.
+            InvalidRecordError: A value of a record is not of the declared type.
+            RunError: The file cannot be written.
+        """
+        with _told(self.path), self._connection:
+            for record, document in records:
+                self._insert(record, document)
+
+    def _insert(self, record: Record, document: str) -> None:
         values = {name: getattr(record, name) for name in _COLUMNS}
         values |= {name: json.dumps(values[name]) for name in _JSON_COLUMNS}
-        places = ", ".join(f":{name}" for name in _COLUMNS)
-        with _told(self.path), self._connection:
-            self._connection.execute(
-                "INSERT OR IGNORE INTO architectures VALUES (?, ?)",
-                (architecture.id, architecture.to_json()),
-            )
-            try:
-                self._connection.execute(
-                    f"INSERT INTO records ({', '.join(_COLUMNS)}) VALUES ({places})", values
-                )
-            except sqlite3.IntegrityError as error:
-                if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
-                    raise InvalidRecordError(f"this record cannot be kept: {error}") from None
-                raise DuplicateRecordError(
-                    f"{self.path} has this evaluation already: {record.kind} of {record.id}, "
-                    f"{record.epochs} epochs, seed {record.seed}. It must not be run twice."
-                ) from None
+        self._connection.execute(
+            "INSERT OR IGNORE INTO architectures VALUES (?, ?)", (record.id, document)
+        )
+        try:
+            self._connection.execute(_INSERT, values)
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+                raise InvalidRecordError(f"this record cannot be kept: {error}") from None
+            raise DuplicateRecordError(
+                f"{self.path} has this evaluation already: {record.kind} of {record.id}, "
+                f"{record.epochs} epochs, seed {record.seed}. It must not be run twice."
+            ) from None
 
     def all(self) -> list[Record]:
         """Every record, in the order added.

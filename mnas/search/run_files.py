@@ -57,9 +57,16 @@ def refuse_other_inputs(directory: Path, hashes: Mapping[str, str]) -> None:
         hashes: Of `data`, `space` and `recipe`.
 
     Raises:
-        InvalidExperimentError: One of them changed; names both sides.
+        InvalidExperimentError: One of them changed; names both sides. Or the run was rescored.
     """
-    before = _environment(directory).get("hashes", {})
+    environment = _environment(directory)
+    if "rescored_from" in environment:
+        raise InvalidExperimentError(
+            f"{directory} holds the trials of another search, scored again on another device; it "
+            "is not searched on. Begin a search for that device with `warm_start: "
+            f"[{environment['rescored_from']}]`."
+        )
+    before = environment.get("hashes", {})
     changed = [
         f"{name} was {before[name]:.12}, is now {digest:.12}"
         for name, digest in hashes.items()

@@ -59,7 +59,13 @@ class _Candidate:
     proposal: Proposal
     assessment: Assessment
     rung: int = 0
+    scores: tuple[float, ...] = ()  # of the rungs that ended
     is_replayed: bool = False  # finished before the sampler is rebuilt, which then hears of it
+
+    def after(self, score: Score) -> "_Candidate":
+        """The candidate on the next rung."""
+        assert score.accuracy is not None
+        return replace(self, rung=self.rung + 1, scores=(*self.scores, score.accuracy))
 
 
 class TrialLoop:
@@ -220,7 +226,7 @@ class TrialLoop:
             if not (climbs and self._may_start()):
                 self._tell(candidate, known.score)
                 return None
-            candidate = replace(candidate, rung=candidate.rung + 1)
+            candidate = candidate.after(known.score)
         return candidate
 
     def _is_used_up(self) -> bool:
@@ -261,7 +267,7 @@ class TrialLoop:
         if not self._keep(candidate, score, started):
             self._tell(candidate, score)
             return
-        following = self._adopted(replace(candidate, rung=candidate.rung + 1))
+        following = self._adopted(candidate.after(score))
         if following is not None:
             self._start(following)
 
