@@ -4,6 +4,8 @@ import contextlib
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import TextIO
 import psutil
 
 from mnas.arch import MnasError, write_atomically
+from mnas.search import reaper
+from mnas.search.reaper import end_noted, start_ticks
 
 _LOCK = "driver.lock"
 _PROCESSES = "processes.json"
@@ -71,9 +75,9 @@ def hold_run(directory: Path) -> Iterator[None]:
 
     Raises:
         RunHeldError: Another process drives it; names its pid.
+        MnasError: The folder cannot be written.
     """
-    path = directory / _LOCK
-    with path.open("a+") as file:
+    with _opened(directory / _LOCK) as file:
         if not _take(file):
             file.seek(0)
             raise _held(directory, file.read().strip())
@@ -85,6 +89,28 @@ def hold_run(directory: Path) -> Iterator[None]:
             yield
         finally:
             (directory / _PROCESSES).unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("a+")
+    except OSError as error:
+        raise MnasError(
+            f"cannot write into the folder of the run, {path.parent}: {error.strerror}; make it "
+            "writable, or choose another with --out"
+        ) from None
+
+
+@contextlib.contextmanager
+def watched(directory: Path) -> Iterator[None]:
+    """End the noted processes of this run also when the driver is killed, at once."""
+    command = [sys.executable, "-I", "-S", reaper.__file__, str(directory / _PROCESSES)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdin is not None
+        try:
+            yield
+        finally:
+            process.stdin.close()
 
 
 def child_pids() -> frozenset[int]:
@@ -103,8 +129,9 @@ def note_processes(directory: Path, *, but: frozenset[int] = frozenset()) -> Non
     for child in psutil.Process().children(recursive=True):
         if child.pid in but:
             continue
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children.append({"pid": child.pid, "started": child.create_time()})
+        ticks = start_ticks(child.pid)
+        if ticks is not None:
+            children.append({"pid": child.pid, "started": ticks})
     write_atomically(directory / _PROCESSES, json.dumps(children))
 
 
@@ -116,17 +143,10 @@ def end_leftovers(directory: Path) -> int:
     Returns:
         How many processes were ended.
     """
-    try:
-        noted = json.loads((directory / _PROCESSES).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return 0
-    ended = []
-    for each in noted:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            process = psutil.Process(each["pid"])
-            if abs(process.create_time() - each["started"]) < 0.1:
-                process.kill()
-                ended.append(process)
-    psutil.wait_procs(ended, timeout=5)
+    ended = end_noted(directory / _PROCESSES)
+    for _ in range(500):  # a process that is killed takes a moment to go
+        if all(start_ticks(pid) is None for pid in ended):
+            break
+        time.sleep(0.01)
     (directory / _PROCESSES).unlink(missing_ok=True)
     return len(ended)

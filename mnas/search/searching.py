@@ -23,12 +23,12 @@ from mnas.results import (
 from mnas.search.baselines import score_baselines
 from mnas.search.confirming import Comparison
 from mnas.search.environment import describe_environment
-from mnas.search.executors import Executor, InlineExecutor, RayExecutor
+from mnas.search.executors import Executor, InlineExecutor
 from mnas.search.experiment import (
     Experiment,
     load_experiment,
 )
-from mnas.search.holding import child_pids, hold_run, note_processes, refuse_held
+from mnas.search.holding import child_pids, hold_run, note_processes, refuse_held, watched
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.preparing import (
@@ -40,6 +40,7 @@ from mnas.search.preparing import (
     refuse_impossible_limits,
 )
 from mnas.search.proposing import Proposer
+from mnas.search.ray_workers import RayExecutor
 from mnas.search.run_files import (
     earlier_seconds,
     make_folder,
@@ -49,6 +50,7 @@ from mnas.search.run_files import (
     write_experiment,
 )
 from mnas.search.samplers import sampler_factory
+from mnas.search.sections import INLINE
 from mnas.search.stopping import SearchInterruptedError, StopRequest
 from mnas.search.tables import table_of_run
 from mnas.search.trials import EvaluationFailuresError, Plan, TrialLoop
@@ -59,13 +61,17 @@ logger = logging.getLogger(__name__)
 ExecutorFactory = Callable[[Bench, Experiment, Path], Executor]
 
 
-def ray_workers(bench: Bench, experiment: Experiment, directory: Path) -> Executor:
+def chosen_workers(bench: Bench, experiment: Experiment, directory: Path) -> Executor:
     """The workers that an experiment asks for."""
+    workers = experiment.workers
+    if workers.address == INLINE:
+        return inline_worker(bench, experiment, directory)
     others = child_pids()
     return RayExecutor(
         bench,
-        count=experiment.workers.count,
-        cpus=experiment.workers.cpus,
+        count=workers.count,
+        cpus=workers.cpus,
+        address=workers.address,
         started=lambda: note_processes(directory, but=others),
     )
 
@@ -82,7 +88,7 @@ def run_search(
     out: str | Path | None = None,
     observer: Observer = ignore,
     stop: StopRequest | None = None,
-    make_executor: ExecutorFactory = ray_workers,
+    make_executor: ExecutorFactory = chosen_workers,
 ) -> Run:
     """Search as an experiment file says; the same call on the same folder resumes.
 
@@ -92,7 +98,7 @@ def run_search(
         out: Folder of the run; default `results/<name>` in the working directory.
         observer: Is told each step.
         stop: Whether somebody asked to stop; see `StopRequest`.
-        make_executor: Who trains; Ray workers by default.
+        make_executor: Who trains; by default the workers that the experiment asks for.
 
     Returns:
         The finished run: records, front, verdict, report.
@@ -131,7 +137,7 @@ def run_search(
     refuse_impossible_limits(prepared.space, limits)
     # Nothing has been written into the folder of the run so far: a refused one leaves no trace.
     make_folder(directory)
-    with hold_run(directory):
+    with hold_run(directory), watched(directory):
         write_experiment(directory, resolved)
         for name, table in tables.items():
             table.save(directory / "tables" / f"{name}.csv")
@@ -256,8 +262,13 @@ class _Session:
         if hours is None:
             return None
         trained = sum(record.seconds for record in store.all() if record.kind == "trial")
-        spent = max(self.seconds.get("search", 0.0), trained / self.experiment.workers.count)
+        spent = max(self.seconds.get("search", 0.0), trained / self._trainings_at_once)
         return time.monotonic() + hours * 3600 - spent
+
+    @property
+    def _trainings_at_once(self) -> int:
+        workers = self.experiment.workers
+        return 1 if workers.address == INLINE else workers.count
 
     def _confirm(
         self,

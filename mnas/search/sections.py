@@ -1,5 +1,6 @@
 """The sections of an experiment file: devices, limits, objectives, the search, who works."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -110,7 +111,12 @@ class ConfirmSection(Door):
 
 
 class WorkersSection(Door):
-    """Who trains: `count` Ray actors with `cpus` threads and a share of the GPUs each."""
+    """Who trains: `count` Ray actors with `cpus` threads each.
+
+    Attributes:
+        address: Null starts Ray on this machine; `host:port` or `auto` is a running cluster;
+            `inline` is no Ray at all: the driver trains itself, one network after the other.
+    """
 
     count: Annotated[int, Field(ge=1)] = 2
     cpus: Annotated[int, Field(ge=1)] = 1
@@ -126,7 +132,10 @@ class WorkersSection(Door):
 
     @field_validator("address")
     @classmethod
-    def _address_is_to_come(cls, address: str | None) -> str | None:
-        if address not in (None, INLINE):
-            raise ValueError("must be null: this version starts Ray on this machine only")
+    def _address_is_possible(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"inline|auto|[A-Za-z0-9.-]+:\d+", address):
+            raise ValueError(
+                "must be null, the host:port of a Ray cluster, auto or inline; "
+                f"got {address!r} (a driver runs on a node of its cluster, so not ray://)"
+            )
         return address

@@ -78,7 +78,7 @@ def test_every_fault_is_told_at_once_with_line_and_column(file):
         ("name=../up", "name"),
         ("workers.gpus=1", "workers.gpus: must be 0"),
         ("mirror=sqlite:///a.db", "mirror: must be null"),
-        ("workers.address=auto", "workers.address: must be null"),
+        ("workers.address=ray://head:10001", "workers.address: must be null"),
         ("targets=[]", "targets"),
         ("schema=mnas.experiment/2", "schema"),
         ("targets.0.budget_ms=-1", "targets.0.budget_ms"),

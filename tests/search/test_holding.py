@@ -2,11 +2,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 
-import psutil
 import pytest
 
+from mnas.arch import MnasError
 from mnas.search.holding import RunHeldError, end_leftovers, hold_run, note_processes
+from mnas.search.reaper import start_ticks
 
 HOLD = """
 import sys, time
@@ -45,8 +47,8 @@ def test_leftover_process_is_ended_and_one_with_a_used_again_pid_is_not(tmp_path
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(sleep) as left, subprocess.Popen(sleep) as innocent:
         noted = [
-            {"pid": left.pid, "started": psutil.Process(left.pid).create_time()},
-            {"pid": innocent.pid, "started": 12.0},
+            {"pid": left.pid, "started": start_ticks(left.pid)},
+            {"pid": innocent.pid, "started": 12},
         ]
         (tmp_path / "processes.json").write_text(json.dumps(noted))
 
@@ -63,3 +65,48 @@ def test_started_processes_are_noted_with_their_start_time(tmp_path):
         child.kill()
 
     assert child.pid in {each["pid"] for each in noted}
+
+
+WATCH = """
+import subprocess, sys, time
+from pathlib import Path
+from mnas.search.holding import hold_run, note_processes, watched
+folder = Path(sys.argv[1])
+with hold_run(folder), watched(folder):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    note_processes(folder)
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_no_process_of_a_run_outlives_a_killed_driver(tmp_path):
+    command = [sys.executable, "-c", WATCH, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        child = int(driver.stdout.readline())
+        assert start_ticks(child) is not None
+        driver.kill()
+        driver.wait()
+
+    deadline = time.monotonic() + 30
+    while start_ticks(child) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert start_ticks(child) is None
+
+
+def test_start_of_a_process_does_not_depend_on_the_clock(monkeypatch):
+    before = start_ticks(os.getpid())
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+
+    assert start_ticks(os.getpid()) == before
+    assert start_ticks(2**22 + 1) is None
+
+
+def test_folder_that_cannot_be_written_is_refused_with_the_next_step(tmp_path):
+    (tmp_path / "driver.lock").mkdir()
+
+    with (
+        pytest.raises(MnasError, match=r"cannot write into the folder of the run.* --out"),
+        hold_run(tmp_path),
+    ):
+        pass

@@ -1,0 +1,129 @@
+"""Workers that die and nodes that go: the search goes on, nothing is lost or done twice."""
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from formulas import formula
+
+from mnas.results import RecordStore
+from mnas.search.ray_workers import RayExecutor, WorkersError
+from mnas.search.work import Bench
+from mnas.training import Score
+
+# Ray leaves sockets and processes to the interpreter's end; neither is a fault of ours.
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+class FormulaBench(Bench):
+    """A formula in place of training; leaves a file for each task it began, with its pid."""
+
+    seconds = 0.05
+
+    def perform(self, task):
+        folder = self.checkpoints
+        folder.mkdir(parents=True, exist_ok=True)
+        count = len(list(folder.glob(f"{task.architecture.id}-*")))
+        (folder / f"{task.architecture.id}-{task.epochs}-{count}").write_text(str(os.getpid()))
+        time.sleep(self.seconds)
+        return Score(
+            accuracy=formula(task.architecture, task.epochs, task.seed),
+            epochs=task.epochs,
+            seed=task.seed,
+            seconds=0.0,
+            state="complete",
+        )
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where workers find this
+    folder = tmp_path / "run" / "checkpoints" / "proxy"
+    folder.mkdir(parents=True)
+    return FormulaBench(data=None, recipe=None, threads=1, checkpoints=folder)
+
+
+def test_killed_worker_is_replaced_and_its_task_is_done_once_more(bench, make_loop, tmp_path):
+    executor = RayExecutor(bench, count=2, cpus=1)
+    killed = []
+
+    def observer(step):
+        if step.done == 3 and not killed:
+            killed.append(newest_pid(bench.checkpoints))
+            os.kill(killed[0], signal.SIGKILL)
+
+    try:
+        with RecordStore(tmp_path / "records.db") as store:
+            loop = make_loop(store, trials=8, epochs=(1,), executor=executor, observer=observer)
+            loop.run()
+            records = store.all()
+    finally:
+        executor.close()
+
+    assert killed
+    assert {record.state for record in records} == {"complete"}
+    assert set(Counter(record.id for record in records).values()) == {1}
+    assert len(records) == 8
+    for record in records:  # who computed a score does not matter
+        assert record.accuracy == formula_of(record, tmp_path)
+
+
+def formula_of(record, tmp_path):
+    with RecordStore(tmp_path / "records.db") as store:
+        return formula(store.architecture(record.id), record.epochs, record.seed)
+
+
+def newest_pid(folder: Path) -> int:
+    return int(max(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns).read_text())
+
+
+@pytest.mark.slow
+def test_node_of_a_cluster_that_is_killed_in_the_middle_does_not_stop_the_search(
+    bench, make_loop, tmp_path
+):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "include_dashboard": False},
+    )
+    second = cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    executor = RayExecutor(bench, count=3, cpus=1, address=cluster.address)
+    killed = []
+
+    def observer(step):
+        if step.done >= 6 and not killed:
+            killed.append(second)
+            cluster.remove_node(second, allow_graceful=False)
+
+    try:
+        with RecordStore(tmp_path / "records.db") as store:
+            loop = make_loop(store, trials=24, epochs=(1,), executor=executor, observer=observer)
+            loop.run()
+            records = store.all()
+    finally:
+        executor.close()
+        cluster.shutdown()
+
+    assert killed
+    assert len({record.id for record in records}) == len(records) == 24
+    assert {record.state for record in records} == {"complete"}
+
+
+def test_cluster_that_is_not_there_is_named():
+    with pytest.raises(WorkersError, match=r"with the cluster at 127\.0\.0\.1:1"):
+        RayExecutor(
+            Bench(data=None, recipe=None, threads=1, checkpoints=None),
+            count=1,
+            cpus=1,
+            address="127.0.0.1:1",
+        )
