@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections import deque
@@ -220,6 +221,15 @@ def _start_ray(cpus: int) -> Any:
 
 
 def _connect(address: str) -> Any:
+    host, _, port = address.partition(":")
+    if port:  # Ray itself tries for minutes
+        try:
+            socket.create_connection((host, int(port)), timeout=10.0).close()
+        except OSError as error:
+            raise WorkersError(
+                f"Ray did not start with the cluster at {address}: {error.strerror or error}. "
+                "Start one there with `ray start --head`, or set workers.address to null."
+            ) from None
     return _init(address=address)
 
 

@@ -49,6 +49,12 @@ def own_machine_lock(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def tiny():
+    """The text of the tiny space."""
+    return SPACE
+
+
+@pytest.fixture
 def space(tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(SPACE)

@@ -2,17 +2,15 @@
 
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from formulas import formula
+from formulas import FormulaBench, formula
 
 from mnas.results import RecordStore
 from mnas.search.ray_workers import RayExecutor, WorkersError
 from mnas.search.work import Bench
-from mnas.training import Score
 
 # Ray leaves sockets and processes to the interpreter's end; neither is a fault of ours.
 pytestmark = [
@@ -21,26 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-
-
-class FormulaBench(Bench):
-    """A formula in place of training; leaves a file for each task it began, with its pid."""
-
-    seconds = 0.05
-
-    def perform(self, task):
-        folder = self.checkpoints
-        folder.mkdir(parents=True, exist_ok=True)
-        count = len(list(folder.glob(f"{task.architecture.id}-*")))
-        (folder / f"{task.architecture.id}-{task.epochs}-{count}").write_text(str(os.getpid()))
-        time.sleep(self.seconds)
-        return Score(
-            accuracy=formula(task.architecture, task.epochs, task.seed),
-            epochs=task.epochs,
-            seed=task.seed,
-            seconds=0.0,
-            state="complete",
-        )
 
 
 @pytest.fixture
