@@ -37,6 +37,7 @@ from mnas.space import SearchSpace, load_space
 MAPE_MARKS = {"onnxruntime": 0.03, "torch": 0.025}
 WITHIN_10_MARK, SPEARMAN_MARK, SPEARMAN_WITHIN_MARK = 0.95, 0.99, 0.93
 MACS_RATIO_MARK, RAW_BIAS_MARK, SMALL_PIXELS = 0.6, 0.05, 64
+MOST_FLOOR = 0.03
 _RESAMPLES = 4000
 
 
@@ -244,6 +245,11 @@ def _words(found: Mapping[str, object]) -> str:
         f"sum over measured   {found['sum_over_measured']:.3f} before any correction",
         "",
     ]
+    if mixed["noise_floor"] > MOST_FLOOR:
+        lines.append(
+            f"The noise floor is above {MOST_FLOOR:.0%}: a mark that is not met here says more of "
+            "this machine than of the table."
+        )
     for mark in marks:
         unit = _percent if mark["at_most"] and "/" not in mark["name"] else _plain
         unit = _percent if mark["name"] == "within 10 %" else unit

@@ -36,11 +36,16 @@ def test_a_field_is_compared_where_all_else_is_equal(space):
     assert kernel.pairs == 3 * 4 * 2 * 2  # resolutions, blocks, expansions, with and without SE
 
 
-def test_noisy_blocks_are_not_compared(space):
+def test_blocks_that_failed_or_cannot_be_told_from_an_empty_call_are_not_compared(space):
     table = table_of(space.reachable_blocks(), lambda block: 0.1)
-    noisy = replace(table, rows=tuple(replace(row, status="noisy") for row in table.rows))
+    lost = tuple(
+        replace(row, ms=None, status="failed: no kernel") if index else row
+        for index, row in enumerate(table.rows)
+    )
 
-    assert contrasts_of(noisy) == ()
+    assert contrasts_of(replace(table, rows=lost)) == ()
+    assert contrasts_of(replace(table, empty_ms=2.0)) == ()
+    assert contrasts_of(table) != ()
 
 
 def test_two_pairs_are_too_few_to_say_anything(space):
