@@ -72,7 +72,7 @@ def _part_folders(root: Path, inner: Sequence[Path]) -> dict[str, Path]:
     """The folder of each split; the root itself where it has only classes."""
     names = {folder.name for folder in inner}
     known = {name for alternatives in SPLIT_NAMES.values() for name in alternatives}
-    if "train" not in names:
+    if "train" not in names or not _folders(root / "train"):  # trains may be a class of vehicles
         return {"train": root}
     strange = sorted(names - known)
     if strange:

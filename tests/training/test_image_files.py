@@ -444,6 +444,13 @@ def test_strange_folder_beside_train_is_named(tmp_path):
     refused(tmp_path / "set", r"beside train there may be val.*; found 'holdout'")
 
 
+def test_class_may_be_called_train(tmp_path):
+    for name in ("bus", "train"):
+        for number in range(5):
+            write(tmp_path / "set" / name / f"{number}.png", colour())
+    assert load(tmp_path / "set").class_names == ("bus", "train")
+
+
 def test_two_validation_folders_are_refused(tmp_path):
     for part in ("train", "val", "validation"):
         write(tmp_path / "set" / part / "a" / "0.png", colour())
