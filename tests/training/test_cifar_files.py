@@ -246,3 +246,18 @@ def test_huge_sizes_in_a_file_take_no_memory():
     long_put = b"\x80\x02]r" + struct.pack("<I", 2**32 - 1) + b"."
     assert read_plain_pickle(long_put, "file") == []
     assert io.BytesIO(long_put).read() == long_put
+
+
+def test_damage_anywhere_gives_an_error_of_data_and_no_other():
+    rng = np.random.default_rng(1)
+    whole = python_2_pickle(batch(1))
+    refused = 0
+    for _ in range(2000):
+        content = bytearray(whole)
+        for place in rng.integers(0, 150, rng.integers(1, 5)):
+            content[place] = rng.integers(256)
+        try:
+            read_plain_pickle(bytes(content), "file")
+        except DataError:
+            refused += 1
+    assert 500 < refused < 2000
