@@ -11,6 +11,7 @@ checked before numpy sees them.
 import math
 import pickletools
 import tarfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,12 +189,21 @@ def read_plain_pickle(content: bytes, where: str) -> Any:
     """
     machine = _Machine(where)
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            machine.follow(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # an escape that is none
+            for opcode, argument, _ in pickletools.genops(content):
+                machine.follow(opcode.name, argument)
         (value,) = machine.stack
     except DataError:
         raise
-    except (ValueError, IndexError, KeyError, TypeError, UnicodeError, OverflowError) as error:
+    except (
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        DeprecationWarning,
+    ) as error:
         raise DataError(f"{where}: is damaged ({error}); {_AGAIN}") from None
     return value
 
