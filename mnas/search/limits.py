@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnas.arch import Architecture, Counts, MnasError, count
 from mnas.latency import Latency
@@ -102,3 +105,27 @@ class Limits:
         if name not in self.margins or high_ms is None:
             return ms
         return ms + max(0.0, high_ms - ms * (1 + self.margins[name]))
+
+    def excess(
+        self,
+        latency_ms: Mapping[str, NDArray[np.float64]],
+        high_ms: Mapping[str, NDArray[np.float64]],
+        counts: Any,
+    ) -> NDArray[np.float64]:
+        """The largest of value / limit - 1 of each of n networks; -1 where nothing is limited.
+
+        Args:
+            latency_ms: (n,) for each target.
+            high_ms: (n,) upper ends of the margins, for targets that have margins; NaN for none.
+            counts: Has (n,) `params`, `macs`, `peak_activation_bytes`.
+        """
+        excess = np.full(len(counts.params), -1.0)
+        for name, budget in self.budgets_ms.items():
+            ms = latency_ms[name]
+            if name in self.margins and name in high_ms:
+                beyond = high_ms[name] - ms * (1 + self.margins[name])
+                ms = ms + np.fmax(beyond, 0.0)
+            excess = np.maximum(excess, ms / budget - 1)
+        for name, ceiling in self.ceilings.items():
+            excess = np.maximum(excess, getattr(counts, name) / ceiling - 1)
+        return excess

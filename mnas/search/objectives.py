@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 Direction = Literal["maximize", "minimize"]
 
@@ -71,3 +74,23 @@ class Objectives:
         exponent = self.exponent_over if is_over else self.exponent
         assert exponent is not None
         return float(accuracy * ratio**exponent)
+
+    def exact(
+        self, latency_ms: Mapping[str, NDArray[np.float64]], counts: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is known of the objectives of n networks before anything is trained.
+
+        Args:
+            latency_ms: (n,) for each target.
+            counts: Has (n,) `params`, `macs`, `peak_activation_bytes`.
+
+        Returns:
+            (n,) what turns an accuracy into the first objective, and (n, m) the others.
+        """
+        n = len(counts.params)
+        if self.exponent is not None and self.budget_ms is not None:
+            ratios = latency_ms[self.targets[0]] / self.budget_ms
+            return np.array([self._reward(1.0, ratio) for ratio in ratios]), np.empty((n, 0))
+        others = [latency_ms[each] for each in self.targets if self.with_latency]
+        others += [getattr(counts, each).astype(np.float64) for each in self.counts]
+        return np.ones(n), np.stack(others, axis=1) if others else np.empty((n, 0))

@@ -13,6 +13,7 @@ from mnas.arch import Architecture, MnasError
 from mnas.latency import Latency, LatencyTable
 from mnas.results import RecordStore, Run, write_front_csv, write_records_csv
 from mnas.search.environment import describe_environment
+from mnas.search.ground import Ground
 from mnas.search.holding import hold_run
 from mnas.search.limits import Limits, Predictor
 from mnas.search.objectives import Objectives
@@ -25,7 +26,7 @@ from mnas.search.run_files import (
     write_environment,
     write_experiment,
 )
-from mnas.search.samplers import sampler_factory
+from mnas.search.samplers import refuse_unknown_sampler, sampler_factory
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import Plan, TrialLoop
 from mnas.search.work import Task
@@ -33,8 +34,9 @@ from mnas.space import SearchSpace, load_space
 from mnas.training import Score
 
 _TARGET = "target"
-# How often one's own latency function is asked for one proposal, at most.
-_QUESTIONS = 2000
+# How often one's own latency function is asked to draw one network directly, at most; a sampler
+# may ask for `ground.MOST_ASKED` more, so that a proposal asks no more than 2000 times.
+_QUESTIONS = 1000
 
 
 def optimize(
@@ -44,7 +46,7 @@ def optimize(
     latency: LatencyTable | str | Path | Callable[[Architecture], float],
     trials: int,
     budget_ms: float | None = None,
-    sampler: str = "tpe",
+    sampler: str = "greybox",
     seed: int = 0,
     batch: int = 1,
     directory: str | Path | None = None,
@@ -59,10 +61,11 @@ def optimize(
         score: Says how good an architecture is: any finite number, higher is better. It may
             raise: that is a recorded failure with its reason.
         latency: A table, its file, or a function that gives milliseconds; a function is asked
-            once for each architecture.
+            once for each architecture, and at most 2000 times for a proposal.
         trials: Distinct architectures to score; those over the budget and repeats cost none.
         budget_ms: Highest latency allowed, in milliseconds.
-        sampler: `random` or `tpe`.
+        sampler: `greybox`, `tpe`, `nsga2`, `evolution`, `random`, or `package.module:Class` of
+            an Optuna sampler.
         seed: The same seed gives the same records.
         batch: Proposals between two looks at results.
         directory: Where to keep the run; the same call on the same folder resumes. None keeps it
@@ -78,7 +81,7 @@ def optimize(
         MnasError: An argument that no search can have.
     """
     _refuse_bad_numbers(trials=trials, batch=batch, budget_ms=budget_ms)
-    make_sampler = sampler_factory(sampler)
+    refuse_unknown_sampler(sampler)
     space = space if isinstance(space, SearchSpace) else load_space(space)
     predictor = _predictor(latency)
     limits = Limits(
@@ -114,7 +117,12 @@ def optimize(
                 space=space,
                 limits=limits,
                 objectives=objectives,
-                proposer=Proposer(space, make_sampler, seed=seed, directions=objectives.directions),
+                proposer=Proposer(
+                    space,
+                    sampler_factory(sampler, Ground(space, limits, objectives)),
+                    seed=seed,
+                    directions=objectives.directions,
+                ),
                 store=store,
                 executor=_Caller(score, batch),
                 observer=ignore,

@@ -10,7 +10,7 @@ from mnas.search.experiment import Experiment
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step, ignore
-from mnas.search.samplers import sampler_factory
+from mnas.search.samplers import refuse_unknown_sampler
 from mnas.search.sections import RewardSection
 from mnas.space import SearchSpace, load_space
 from mnas.training import Dataset, load_data
@@ -47,7 +47,7 @@ def prepare(experiment: Experiment, observer: Observer = ignore) -> Prepared:
     Raises:
         MnasError: Something it names is not there or not what it should be.
     """
-    sampler_factory(experiment.search.sampler)
+    refuse_unknown_sampler(experiment.search.sampler)
     space = load_space(experiment.space)
     observer(Step(phase="data", text=experiment.data.announcement))
     data = load_data(

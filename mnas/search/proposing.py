@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import optuna
 from optuna.distributions import CategoricalDistribution
@@ -11,6 +12,7 @@ from optuna.trial import TrialState, create_trial
 
 from mnas.arch import Architecture
 from mnas.search.objectives import Direction
+from mnas.search.row_sampler import SCORES
 from mnas.search.samplers import SamplerFactory
 from mnas.search.seeds import derive_seed
 from mnas.space import Option, SearchSpace
@@ -20,6 +22,10 @@ from mnas.space import Option, SearchSpace
 REJECTIONS_BEFORE_DIRECT = 1000
 # Spaces of no more encodings are enumerated when their feasible part seems to be used up.
 _ENUMERABLE = 20_000
+# A study of so many trials is begun anew with the latest of them: what Optuna keeps of a trial and
+# what TPE makes of all of them would grow for ever. Our own samplers remember by themselves.
+MOST_TRIALS = 5000
+KEPT_TRIALS = 2500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,8 @@ class Proposal:
     Attributes:
         number: Optuna's trial number.
         choices: The active choices.
-        memory: JSON of all that was suggested, to tell a rebuilt study the same.
+        memory: JSON of all that was suggested (`choices`), and of what the sampler noted of the
+            trial (`notes`), to tell a rebuilt study the same.
     """
 
     number: int
@@ -44,6 +51,7 @@ class Told:
 
     Attributes:
         values: Objectives, or None for a candidate that was not trained or that failed.
+        scores: One for each rung that it finished, the lowest first.
         violations: Limits; above 0 is infeasible.
         failed: Its training failed.
     """
@@ -51,6 +59,7 @@ class Told:
     number: int
     memory: str
     values: tuple[float, ...] | None
+    scores: tuple[float, ...]
     violations: Mapping[str, float]
     failed: bool = False
 
@@ -74,8 +83,13 @@ class Proposer:
         self._space = space
         self._make_sampler = make_sampler
         self._seed = seed
-        self._study = optuna.create_study(directions=list(directions))
-        self._asked: dict[int, optuna.Trial] = {}
+        self._directions = directions
+        self._distributions = {
+            name: CategoricalDistribution(options) for name, options in space.choices.items()
+        }
+        self._study = self._new_study()
+        self._begun = 0  # proposals that the study does not hold any more
+        self._asked: dict[int, tuple[optuna.Study, optuna.Trial]] = {}
         self._last_started = -1
         self._next_number = 0
 
@@ -83,32 +97,55 @@ class Proposer:
         """Rebuild the study from records; numbers that are missing were repeats or never ended."""
         for each in sorted(told, key=lambda one: one.number):
             while self._next_number < each.number:
+                self._trim()
                 self._study.add_trial(create_trial(state=TrialState.FAIL))
                 self._next_number += 1
-            self._study.add_trial(self._frozen(each))
+            self._trim()
+            frozen = self._frozen(each)
+            self._study.add_trial(frozen)
+            # A rebuilt sampler hears what it would have heard when the trial ended.
+            frozen.number = each.number
+            self._study.sampler.after_trial(self._study, frozen, frozen.state, each.values)
             self._next_number += 1
             if each.values is not None or each.failed:
                 self._last_started = each.number
 
     def propose(self) -> Proposal:
         """Ask for the next candidate; it may be over a limit or known already."""
-        self._study.sampler = self._make_sampler(
-            derive_seed(self._seed, "proposal", self._next_number)
-        )
+        self._trim()
+        number = self._next_number
+        self._study.sampler = self._make_sampler(derive_seed(self._seed, "proposal", number))
         trial = self._study.ask()
         suggested = {
-            name: trial.suggest_categorical(name, options)
-            for name, options in self._space.choices.items()
+            name: trial.suggest_categorical(name, distribution.choices)
+            for name, distribution in self._distributions.items()
         }
-        self._asked[trial.number] = trial
-        self._next_number = trial.number + 1
+        self._asked[number] = self._study, trial
+        notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        self._next_number += 1
         architecture = self._space.decode(suggested)
         return Proposal(
-            number=trial.number,
+            number=number,
             architecture=architecture,
             choices=self._space.encode(architecture),
-            memory=json.dumps(suggested),
+            memory=json.dumps({"choices": suggested, "notes": dict(notes)}),
         )
+
+    def _new_study(self) -> optuna.Study:
+        return optuna.create_study(
+            directions=list(self._directions),
+            sampler=self._make_sampler(derive_seed(self._seed, "proposal", 0)),
+        )
+
+    def _trim(self) -> None:
+        """Begin the study anew with the latest trials, at numbers that are the same every time."""
+        if self._next_number - self._begun < MOST_TRIALS:
+            return
+        before, self._study = self._study, self._new_study()
+        for trial in before.get_trials(deepcopy=False)[-KEPT_TRIALS:]:
+            is_finished = trial.state.is_finished()
+            self._study.add_trial(trial if is_finished else create_trial(state=TrialState.FAIL))
+        self._begun = self._next_number - KEPT_TRIALS
 
     @property
     def wants_direct(self) -> bool:
@@ -129,37 +166,62 @@ class Proposer:
 
     def tell_infeasible(self, number: int, violations: Mapping[str, float]) -> None:
         """Over a limit: the sampler learns by how much, and no invented objective."""
-        self._study.tell(self._constrained(number, violations), state=TrialState.PRUNED)
+        self._tell(number, TrialState.PRUNED, violations=violations)
 
     def tell_result(
-        self, number: int, values: tuple[float, ...], violations: Mapping[str, float]
+        self,
+        number: int,
+        values: tuple[float, ...],
+        violations: Mapping[str, float],
+        scores: tuple[float, ...],
     ) -> None:
-        """Trained: the objectives, in the order of the directions."""
-        self._study.tell(self._constrained(number, violations), list(values))
+        """Trained.
+
+        Args:
+            number: Of the proposal.
+            values: The objectives, in the order of the directions, by the highest rung it finished.
+            violations: Limits; none above 0.
+            scores: One for each rung that it finished, the lowest first.
+        """
+        self._tell(number, TrialState.COMPLETE, values, violations=violations, scores=scores)
 
     def tell_nothing(self, number: int) -> None:
         """Known already (its score was told under its first number), or its training failed."""
-        self._study.tell(self._asked.pop(number), state=TrialState.FAIL)
+        self._tell(number, TrialState.FAIL)
 
-    def _constrained(self, number: int, violations: Mapping[str, float]) -> optuna.Trial:
-        trial = self._asked.pop(number)
+    def _tell(
+        self,
+        number: int,
+        state: TrialState,
+        values: tuple[float, ...] | None = None,
+        *,
+        violations: Mapping[str, float] = MappingProxyType({}),
+        scores: tuple[float, ...] = (),
+    ) -> None:
+        study, trial = self._asked.pop(number)
         for name, value in violations.items():
             trial.set_constraint(name, value)
-        return trial
+        if scores:
+            trial.set_user_attr(SCORES, list(scores))
+        study.tell(trial, list(values) if values is not None else None, state=state)
+        if study is not self._study:  # it was asked for before the study was begun anew
+            self._study.add_trial(study.get_trials(deepcopy=False)[trial.number])
 
     def _frozen(self, told: Told) -> optuna.trial.FrozenTrial:
+        memory = json.loads(told.memory)
+        params = memory["choices"]
         if told.failed:
-            return create_trial(state=TrialState.FAIL)
-        params = json.loads(told.memory)
+            state = TrialState.FAIL
+        else:
+            state = TrialState.PRUNED if told.values is None else TrialState.COMPLETE
         return create_trial(
-            state=TrialState.PRUNED if told.values is None else TrialState.COMPLETE,
+            state=state,
             values=told.values,
             params=params,
-            distributions={
-                name: CategoricalDistribution(options)
-                for name, options in self._space.choices.items()
-            },
-            constraints=dict(told.violations),
+            distributions={name: self._distributions[name] for name in params},
+            constraints=None if told.failed else dict(told.violations),
+            system_attrs=memory["notes"],
+            user_attrs={SCORES: list(told.scores)} if told.scores else None,
         )
 
 

@@ -28,6 +28,7 @@ from mnas.search.experiment import (
     Experiment,
     load_experiment,
 )
+from mnas.search.ground import Ground
 from mnas.search.holding import child_pids, hold_run, note_processes, refuse_held, watched
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.observing import Observer, Step, ignore
@@ -49,7 +50,7 @@ from mnas.search.run_files import (
     write_environment,
     write_experiment,
 )
-from mnas.search.samplers import sampler_factory
+from mnas.search.samplers import is_import_path, sampler_factory
 from mnas.search.sections import INLINE
 from mnas.search.stopping import SearchInterruptedError, StopRequest
 from mnas.search.tables import table_of_run
@@ -232,6 +233,8 @@ class _Session:
 
     def _trials(self, store: RecordStore, executor: Executor) -> None:
         search, objectives = self.experiment.search, objectives_of(self.experiment)
+        if is_import_path(search.sampler):
+            self.observer(Step(phase="search", text=f"running the code of {search.sampler}"))
         TrialLoop(
             Plan(
                 trials=search.trials,
@@ -245,7 +248,9 @@ class _Session:
             objectives=objectives,
             proposer=Proposer(
                 self.prepared.space,
-                sampler_factory(search.sampler),
+                sampler_factory(
+                    search.sampler, Ground(self.prepared.space, self.limits, objectives)
+                ),
                 seed=search.seed,
                 directions=objectives.directions,
             ),

@@ -95,7 +95,7 @@ class SearchSection(Door):
             for never.
     """
 
-    sampler: str = "tpe"
+    sampler: str = "greybox"
     trials: Annotated[int, Field(ge=1)] = 100
     hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     patience: Annotated[int, Field(ge=1)] | None = None

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -307,7 +307,8 @@ class TrialLoop:
             return
         latency = {name: each.ms for name, each in assessment.latency.items()}
         values = self._objectives.values(score.accuracy, latency, assessment.counts)
-        self._proposer.tell_result(proposal.number, values, assessment.violations)
+        scores = (*candidate.scores, score.accuracy)
+        self._proposer.tell_result(proposal.number, values, assessment.violations, scores)
 
     def _note_failure(self, score: Score) -> None:
         self._failures.append(score)
@@ -382,13 +383,15 @@ class TrialLoop:
                 self._collect()
 
     def _told(self) -> list[Told]:
-        last: dict[int, Record] = {}
+        rungs: defaultdict[int, list[Record]] = defaultdict(list)
         for record in self._store.all():
             if record.kind == "trial":
-                last[record.number] = record
-        return [self._told_of(record) for record in last.values()]
+                rungs[record.number].append(record)
+        return [self._told_of(records) for records in rungs.values()]
 
-    def _told_of(self, record: Record) -> Told:
+    def _told_of(self, records: Sequence[Record]) -> Told:
+        """What the sampler was told of a trial, from the records of its rungs."""
+        record = records[-1]
         memory = record.memory or "{}"
         values = None
         if record.accuracy is not None:
@@ -397,6 +400,7 @@ class TrialLoop:
             number=record.number,
             memory=memory,
             values=values,
+            scores=tuple(each.accuracy for each in records if each.accuracy is not None),
             violations=self._limits.violations_of(record),
             failed=record.state == "failed",
         )

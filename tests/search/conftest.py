@@ -3,6 +3,7 @@
 import pytest
 from formulas import FormulaExecutor, FormulaPredictor
 
+from mnas.search.ground import Ground
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import ignore
@@ -67,6 +68,10 @@ def make_loop(space):
 
     def make(store, *, trials=12, epochs=(1, 3), budget_ms=None, sampler="tpe", **parts):
         objectives = Objectives(targets=("cpu",), with_latency=True)
+        limits = Limits(
+            predictors={"cpu": FormulaPredictor()},
+            budgets_ms={} if budget_ms is None else {"cpu": budget_ms},
+        )
         return TrialLoop(
             Plan(
                 trials=trials,
@@ -75,14 +80,13 @@ def make_loop(space):
                 patience=parts.pop("patience", None),
             ),
             space=parts.pop("space", space),
-            limits=Limits(
-                predictors={"cpu": FormulaPredictor()},
-                budgets_ms={} if budget_ms is None else {"cpu": budget_ms},
-            ),
+            limits=limits,
             objectives=objectives,
             proposer=Proposer(
                 parts.pop("proposer_space", space),
-                sampler_factory(sampler),
+                sampler_factory(
+                    sampler, Ground(parts.pop("sampled_space", space), limits, objectives)
+                ),
                 seed=0,
                 directions=objectives.directions,
             ),

@@ -10,6 +10,7 @@ from formulas import FormulaBench, FormulaPredictor
 
 from mnas.results import RecordStore
 from mnas.search.executors import InlineExecutor
+from mnas.search.ground import Ground
 from mnas.search.holding import hold_run, note_processes, watched
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
@@ -35,14 +36,18 @@ def drive(folder: Path, workers: int, trials: int) -> None:
             noted = lambda: note_processes(folder)  # noqa: E731 - one line says it
             executor = RayExecutor(bench, count=workers, cpus=1, started=noted)
         objectives = Objectives(targets=("cpu",), with_latency=True)
+        limits = Limits(predictors={"cpu": FormulaPredictor()}, budgets_ms={"cpu": 0.2})
         try:
             TrialLoop(
                 Plan(trials=trials, epochs=(1, 3), seed=0),
                 space=space,
-                limits=Limits(predictors={"cpu": FormulaPredictor()}, budgets_ms={"cpu": 0.2}),
+                limits=limits,
                 objectives=objectives,
                 proposer=Proposer(
-                    space, sampler_factory("tpe"), seed=0, directions=objectives.directions
+                    space,
+                    sampler_factory("tpe", Ground(space, limits, objectives)),
+                    seed=0,
+                    directions=objectives.directions,
                 ),
                 store=store,
                 executor=executor,

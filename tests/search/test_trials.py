@@ -6,6 +6,7 @@ import pytest
 from formulas import FormulaExecutor
 
 from mnas.results import RecordStore
+from mnas.search.samplers import SAMPLERS
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import EvaluationFailuresError
 from mnas.search.warm_start import Earlier, Known
@@ -55,7 +56,17 @@ def test_only_the_better_part_climbs_to_the_next_rung(make_loop):
         assert 0 < len(second) < len(first) / 2
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.fixture
+def young_populations(monkeypatch):
+    """So that short searches have several generations."""
+    monkeypatch.setattr("mnas.search.samplers.NSGA2_POPULATION", 4)
+    monkeypatch.setattr("mnas.search.evolution.POPULATION", 5)
+    monkeypatch.setattr("mnas.search.evolution.TOURNAMENT", 3)
+    monkeypatch.setattr("mnas.search.ground.MOST_ASKED", 260)
+
+
+@pytest.mark.usefixtures("young_populations")
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_same_seed_gives_the_same_records(make_loop, sampler):
     found = []
     for _ in range(2):
@@ -66,8 +77,9 @@ def test_same_seed_gives_the_same_records(make_loop, sampler):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-@pytest.mark.parametrize("dies_after", [0, 1, 5, 11, 17])
+@pytest.mark.usefixtures("young_populations")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("dies_after", [0, 1, 5, 11, 13])
 def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
     make_loop, tmp_path, sampler, dies_after
 ):

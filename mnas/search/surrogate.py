@@ -1,0 +1,159 @@
+"""How good networks will be, with uncertainty, from those that were scored: a Gaussian process.
+
+Over encodings and sizes (Rasmussen and Williams 2006, chapter 2). Its kernel is a sum of four
+beliefs: scores have a level; each option of each choice adds its part; log parameters and log MACs
+add theirs, linearly; networks that differ in few choices are alike beyond that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.uint8]
+Numbers = NDArray[np.float64]
+
+
+class Inputs(NamedTuple):
+    """What the process sees of n networks.
+
+    Attributes:
+        options: (n, columns) one-hot options, scaled so that two equal networks have product 1.
+        sizes: (n, 2) log parameters and log MACs, standardised.
+    """
+
+    options: Numbers
+    sizes: Numbers
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+
+class Beliefs(NamedTuple):
+    """Hyperparameters, relative to the variance of all.
+
+    Attributes:
+        alike: Variance of what is beyond options and sizes.
+        reach: Choices in which networks differ until they are alike by 1 / e.
+        noise: Variance of a score's noise.
+        scale: Variance of all.
+    """
+
+    alike: float
+    reach: float
+    noise: float
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """Turns encodings and sizes into what the process sees.
+
+    Attributes:
+        radices: (d,) options of each choice.
+        middle: (2,) of the sizes.
+        spread: (2,) of the sizes; above 0.
+    """
+
+    radices: Rows
+    middle: Numbers
+    spread: Numbers
+
+    def __call__(self, rows: Rows, active: NDArray[np.bool_], sizes: Numbers) -> Inputs:
+        """Inactive choices are an option of their own."""
+        starts = np.concatenate([[0], np.cumsum(self.radices.astype(np.intp) + 1)])
+        columns = starts[:-1] + np.where(active, rows, self.radices)
+        options = np.zeros((len(rows), int(starts[-1])))
+        options[np.arange(len(rows))[:, None], columns] = 1 / np.sqrt(max(1, len(self.radices)))
+        return Inputs(options, (sizes - self.middle) / self.spread)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surrogate:
+    """A fitted process; made by `fit`.
+
+    Attributes:
+        inputs: Of the networks it was fitted on.
+        beliefs: The hyperparameters.
+        choices: Number of choices of the space.
+        whitening: (n, n) inverse of the Cholesky factor of the covariance of the scores.
+        whitened: (n,) the scores, whitened by it.
+    """
+
+    inputs: Inputs
+    beliefs: Beliefs
+    choices: int
+    whitening: Numbers
+    whitened: Numbers
+
+    def predict(self, inputs: Inputs) -> tuple[Numbers, Numbers]:
+        """Mean and standard deviation of the true scores of n networks, each (n,)."""
+        across = _covariance(self.inputs, inputs, self.beliefs, self.choices)
+        seen = self.whitening @ across
+        prior = 2 + self.beliefs.alike + np.sum(inputs.sizes**2, axis=1)
+        variance = np.maximum(prior - np.sum(seen**2, axis=0), 1e-9) * self.beliefs.scale
+        return seen.T @ self.whitened, np.sqrt(variance)
+
+
+def fit(
+    inputs: Inputs, scores: Numbers, extra: Numbers, beliefs: Beliefs, *, choices: int
+) -> Surrogate:
+    """Condition the process on scores.
+
+    Args:
+        inputs: Of n networks.
+        scores: (n,) around 0, higher is better.
+        extra: (n,) variance of each score beyond the noise, in the unit of the scores.
+        beliefs: Hyperparameters; see `believe`.
+        choices: Number of choices of the space.
+    """
+    from scipy.linalg import solve_triangular
+
+    triangle = _triangle(inputs, extra, beliefs, choices)
+    whitening = solve_triangular(triangle, np.eye(len(scores)), lower=True, check_finite=False)
+    return Surrogate(
+        inputs=inputs,
+        beliefs=beliefs,
+        choices=choices,
+        whitening=whitening,
+        whitened=whitening @ scores,
+    )
+
+
+def believe(inputs: Inputs, scores: Numbers, extra: Numbers, *, choices: int) -> Beliefs:
+    """The hyperparameters under which the scores are most likely, of a small grid."""
+    from scipy.linalg import solve_triangular
+
+    likelihoods = []
+    for beliefs in _grid(choices):
+        triangle = _triangle(inputs, extra, beliefs, choices)
+        whitened = solve_triangular(triangle, scores, lower=True, check_finite=False)
+        # A weak prior on the scale, worth two scores, keeps it off 0 where all scores are equal.
+        scale = float((whitened @ whitened + 2) / (len(scores) + 2))
+        determinant = float(np.sum(np.log(np.diag(triangle))))
+        likelihood = -0.5 * len(scores) * np.log(scale) - determinant
+        likelihoods.append((likelihood, beliefs._replace(scale=scale)))
+    return max(likelihoods, key=lambda each: each[0])[1]
+
+
+def _grid(choices: int) -> Iterator[Beliefs]:
+    for alike in (0.1, 0.3, 1.0):
+        for share in (0.15, 0.3, 0.75):
+            for noise in (0.003, 0.01, 0.03, 0.1, 0.3):
+                yield Beliefs(alike=alike, reach=max(1.0, share * choices), noise=noise)
+
+
+def _triangle(inputs: Inputs, extra: Numbers, beliefs: Beliefs, choices: int) -> Numbers:
+    """Cholesky factor of the covariance of noisy scores."""
+    covariance = _covariance(inputs, inputs, beliefs, choices)
+    covariance[np.diag_indices_from(covariance)] += beliefs.noise + extra / beliefs.scale
+    return np.asarray(np.linalg.cholesky(covariance), np.float64)
+
+
+def _covariance(first: Inputs, second: Inputs, beliefs: Beliefs, choices: int) -> Numbers:
+    same = first.options @ second.options.T
+    alike = beliefs.alike * np.exp((same - 1) * (choices / beliefs.reach))
+    covariance: Numbers = 1 + same + alike + first.sizes @ second.sizes.T
+    return covariance

@@ -1,0 +1,196 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from formulas import FormulaPredictor
+
+import mnas
+from mnas.arch import count
+from mnas.latency import Latency
+from mnas.search.evidence import MOST_KEPT, Evidence
+from mnas.search.ground import Counted, Facts, Ground
+from mnas.search.limits import Limits
+from mnas.search.objectives import Objectives
+from mnas.search.surrogate import Encoder, believe, fit
+
+
+def macs_ms(arch):
+    return count(arch).macs / 1e6
+
+
+def hidden(arch):
+    """A score with main effects, an interaction, and no order by size alone."""
+    kernels = [block.kernel for block in arch.blocks]
+    pairs = sum(a != b for a, b in itertools.pairwise(kernels))
+    width = arch.blocks[0].out_channels
+    return 0.5 + 0.05 * math.log(count(arch).macs) + 0.02 * pairs + (0.03 if width == 8 else 0)
+
+
+def facts(n, costs=None):
+    rng = np.random.default_rng(0)
+    return Facts(
+        rows=rng.integers(0, 3, (n, 4), np.uint8),
+        excess=np.full(n, -0.5),
+        factors=np.ones(n),
+        costs=np.empty((n, 0)) if costs is None else costs,
+        sizes=rng.random((n, 2)),
+    )
+
+
+def counted(n):
+    return Counted(*(np.ones(n, np.int64) for _ in range(3)))
+
+
+def best_of(space, sampler, seed):
+    run = mnas.optimize(
+        space, hidden, latency=macs_ms, budget_ms=0.25, trials=16, sampler=sampler, seed=seed
+    )
+    return run.records()["accuracy"].max()
+
+
+def test_finds_better_networks_than_random_with_as_many_scores(space):
+    greybox = [best_of(space, "greybox", seed) for seed in range(3)]
+    random = [best_of(space, "random", seed) for seed in range(3)]
+
+    assert np.mean(greybox) > np.mean(random)
+
+
+def test_front_is_wider_than_that_of_random(space):
+    def area(sampler):
+        run = mnas.optimize(space, hidden, latency=macs_ms, trials=25, sampler=sampler, seed=1)
+        front = run.front()
+        last = float(front["latency_ms.target"].max())
+        steps = np.diff([*front["latency_ms.target"].clip(upper=0.6), 0.6])
+        assert last > 0
+        return float(np.sum(steps * front["accuracy"]))
+
+    assert area("greybox") > area("random")
+
+
+def test_two_devices_and_a_limit_on_parameters_are_searched_together(space):
+    class Inverse:
+        def predict(self, arch):
+            ms = len(arch.blocks) + 0.0
+            return Latency(ms=ms, low_ms=None, high_ms=None, predicted_share=0.0)
+
+    limits = Limits(
+        predictors={"cpu": FormulaPredictor(), "other": Inverse()},
+        budgets_ms={"cpu": 0.3},
+        ceilings={"params": 12_000},
+    )
+    ground = Ground(space, limits, Objectives(targets=("cpu", "other"), with_latency=True))
+
+    found = ground.feasible(200, np.random.default_rng(0))
+
+    assert len(found) > 0
+    assert found.costs.shape == (len(found), 2)
+    for row, costs, excess in zip(found.rows, found.costs, found.excess, strict=True):
+        arch = ground.compiled.decode(row)
+        assessed = limits.assess(arch)
+        assert assessed.is_feasible
+        assert excess == pytest.approx(max(assessed.violations.values()))
+        assert costs == pytest.approx([each.ms for each in assessed.latency.values()])
+
+
+def test_latency_function_is_asked_at_most_2000_times_for_a_proposal(space):
+    asked = [0]
+    between = []
+
+    def latency(arch):
+        asked[0] += 1
+        return macs_ms(arch)
+
+    def score(arch):
+        between.append(asked[0])
+        return hidden(arch)
+
+    mnas.optimize(space, score, latency=latency, budget_ms=0.12, trials=12, sampler="greybox")
+
+    assert max(np.diff([0, *between])) <= 2000
+
+
+def test_reward_multiplies_the_accuracy_by_what_is_known():
+    objectives = Objectives(targets=("cpu",), exponent=-0.07, budget_ms=2.0)
+    ms, one = np.array([1.0, 2.0, 4.0]), counted(1)
+
+    factors, costs = objectives.exact({"cpu": ms}, counted(3))
+
+    assert factors == pytest.approx([objectives.values(1.0, {"cpu": each}, one)[0] for each in ms])
+    assert costs.shape == (3, 0)
+
+
+def test_score_of_a_lower_rung_is_carried_up_by_those_that_finished_both():
+    evidence = Evidence()
+    for low, high in ((0.5, 0.8), (0.6, 0.9), (0.4, 0.7), (0.55, 0.85)):
+        evidence.add(facts(1), [low, high])
+    evidence.add(facts(1), [0.45])
+
+    scores, variance = evidence.scores()
+
+    assert scores[-1] == pytest.approx(0.75)
+    assert list(variance[:4]) == [0, 0, 0, 0]
+
+
+def test_carried_score_is_less_certain_the_less_rungs_agree():
+    def variance(noise):
+        evidence = Evidence()
+        for index in range(6):
+            evidence.add(facts(1), [0.1 * index, 0.3 + 0.1 * index + noise * (-1) ** index])
+        evidence.add(facts(1), [0.2])
+        return evidence.scores()[1][-1]
+
+    assert variance(0.05) > variance(0.01) > 0
+
+
+def test_evidence_forgets_but_keeps_the_best_and_the_latest():
+    evidence = Evidence()
+    for index in range(MOST_KEPT + 40):
+        evidence.add(facts(1), [0.9 if index == 7 else 0.1 + index / 1e4])
+
+    scores, _ = evidence.scores()
+
+    assert len(evidence) <= MOST_KEPT
+    assert evidence.count == MOST_KEPT + 40
+    assert scores.max() == 0.9
+    assert scores[-1] == 0.1 + (MOST_KEPT + 39) / 1e4
+
+
+def test_one_terrible_score_does_not_hide_the_differences_of_the_good_ones():
+    evidence = Evidence()
+    for score in (0.90, 0.91, 0.92, 0.93, 0.1):
+        evidence.add(facts(1), [score])
+
+    z, _, _ = evidence.standardised()
+
+    assert z[3] - z[1] > 1
+    assert z.argmin() == 4
+    assert z[4] > -8
+
+
+def test_surrogate_is_sure_where_it_has_seen_and_unsure_elsewhere():
+    rng = np.random.default_rng(1)
+    rows = np.unique(rng.integers(0, 3, (60, 5), np.uint8), axis=0)
+    sizes = rng.standard_normal((len(rows), 2))
+    encoder = Encoder(radices=np.full(5, 3, np.uint8), middle=np.zeros(2), spread=np.ones(2))
+    inputs = encoder(rows, np.ones(rows.shape, np.bool_), sizes)
+    truth = (rows == 1) @ np.array([1.0, -0.5, 0.3, 0.0, 0.8]) + 0.2 * sizes[:, 0]
+    truth -= truth.mean()
+    half = len(rows) // 2
+    seen = type(inputs)(*(each[:half] for each in inputs))
+    beliefs = believe(seen, truth[:half], np.zeros(half), choices=5)
+    model = fit(seen, truth[:half], np.zeros(half), beliefs, choices=5)
+
+    means, deviations = model.predict(inputs)
+
+    assert np.corrcoef(means[half:], truth[half:])[0, 1] > 0.95
+    assert deviations[:half].mean() < deviations[half:].mean()
+
+
+def test_inactive_choices_look_the_same_whatever_they_hold():
+    encoder = Encoder(radices=np.array([2, 3], np.uint8), middle=np.zeros(2), spread=np.ones(2))
+    active = np.array([[True, False], [True, False]])
+
+    inputs = encoder(np.array([[1, 0], [1, 2]], np.uint8), active, np.zeros((2, 2)))
+
+    assert (inputs.options[0] == inputs.options[1]).all()
