@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from mnas.arch import SE, Architecture, BatchNorm, HeadConv, HeadPool, Input, InvertedResidual
 from mnas.arch.blocks import DepthwiseSeparable
-from mnas.arch.pieces import Stem
 from mnas.arch.canonical import to_fields
+from mnas.arch.pieces import Stem
 from mnas.space import load_published, load_space, published
 from tests.space.documents import space_of_document
 from tests.strategies import architectures
