@@ -123,17 +123,33 @@ def show_preview(preview: "Preview") -> Iterator[str]:
         ("MACs", f"{span(*preview.macs)}, of random networks"),
         ("training", f"at most {preview.epochs:,} epochs of {preview.images:,} images"),
     ]
+    if preview.trials_seconds is not None and preview.comparison_seconds is not None:
+        rows.append(
+            (
+                "time here",
+                f"about {duration(preview.trials_seconds)} for the trials, "
+                f"{duration(preview.comparison_seconds)} for the comparison",
+            )
+        )
     if preview.fastest_ms is not None:
         rows += [
             ("fastest network", f"{milliseconds(preview.fastest_ms)} ({preview.fastest_id})"),
             ("within all limits", f"{percent(preview.feasible_share)} of random networks"),
         ]
+    if preview.largest_id is not None:
+        rows.append(
+            (
+                "largest within limits",
+                f"{amount(preview.largest_params)} parameters, {milliseconds(preview.largest_ms)} "
+                f"({preview.largest_id})",
+            )
+        )
     for table in preview.tables:
         rows.append((f"table of {table.target}", _table_words(table)))
     yield from facts(rows)
     if preview.fastest_ms is None:
         yield "Whether the budget can be met is known once the table is measured."
-    yield "Nothing was measured, trained or written."
+    yield "Nothing was kept of the few steps of training; nothing was measured or written."
 
 
 def _table_words(table: Any) -> str:

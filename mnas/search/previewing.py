@@ -1,5 +1,6 @@
 """`mnas search --dry-run`: what a search would cost and whether it can succeed."""
 
+import os
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from mnas.arch import Architecture, count
 from mnas.latency import LatencyTable, Target, find_table, plan_measurement
 from mnas.search.experiment import load_experiment
 from mnas.search.limits import Limits
-from mnas.search.observing import Observer, ignore
+from mnas.search.observing import Observer, Step, ignore
+from mnas.search.pace import try_pace
 from mnas.search.preparing import limits_of, prepare, refuse_impossible_limits
+from mnas.search.sections import INLINE, WorkersSection
 from mnas.search.tables import target_of
 from mnas.space import SearchSpace
 
-_SAMPLES = 500
+_SAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,16 @@ class Preview:
         feasible_share: Share of uniform samples within every limit; None while a table is missing.
         fastest_id: Id of the fastest network of the space on the first target; None as above.
         fastest_ms: Its predicted latency in milliseconds.
+        largest_id: Id of the network with the most parameters among the samples within every
+            limit: the most accurate-looking one, since size ranks untrained networks as well as
+            any score does; None as above, or where no sample is within.
+        largest_ms: Its predicted latency on the first target, in milliseconds.
+        largest_params: Its parameters.
         images: Training images of one epoch.
         epochs: Most epochs of training the search and the comparison can take, in all.
+        trials_seconds: Estimated wall time of the trials, with the workers the experiment asks
+            for, from a few steps of training here; None if no network could be tried.
+        comparison_seconds: The same of the comparison's trainings.
         tables: For each target its table.
     """
 
@@ -60,15 +71,20 @@ class Preview:
     feasible_share: float | None
     fastest_id: str | None
     fastest_ms: float | None
+    largest_id: str | None
+    largest_ms: float | None
+    largest_params: int | None
     images: int
     epochs: int
+    trials_seconds: float | None
+    comparison_seconds: float | None
     tables: tuple[TablePreview, ...]
 
 
 def preview_search(
     path: str | Path, overrides: Iterable[str] = (), *, observer: Observer = ignore
 ) -> Preview:
-    """Look at a search without measuring or training anything.
+    """Look at a search before anything is spent: a few steps of training tell its time here.
 
     Args:
         path: As for `run_search`.
@@ -98,13 +114,20 @@ def preview_search(
     samples = [space.sample(rng) for _ in range(_SAMPLES)]
     counts = [count(arch) for arch in samples]
     share = fastest_id = fastest_ms = None
+    within, largest = samples, None
     if len(tables) == len(experiment.targets):
         limits: Limits = limits_of(experiment, tables)
         refuse_impossible_limits(space, limits)
-        share = sum(limits.assess(arch).is_feasible for arch in samples) / _SAMPLES
+        within = [arch for arch in samples if limits.assess(arch).is_feasible]
+        share = len(within) / _SAMPLES
+        largest = max(within, key=lambda arch: (count(arch).params, arch.id), default=None)
         first = tables[experiment.target.name]
         fastest = space.cheapest(first.block_ms)
         fastest_id, fastest_ms = fastest.id, first.predict(fastest).ms
+    observer(Step(phase="pace", text="a few steps of training, to tell how long it takes here"))
+    tried = sorted(within or samples, key=lambda arch: (count(arch).macs, arch.id))
+    pace = try_pace(tried[len(tried) // 2], prepared.data, experiment)
+    workers = _trainings_at_once(experiment.workers)
     size = space.size()
     confirm = experiment.confirm
     contenders = confirm.top + len(experiment.baselines)
@@ -117,11 +140,29 @@ def preview_search(
         feasible_share=share,
         fastest_id=fastest_id,
         fastest_ms=fastest_ms,
+        largest_id=None if largest is None else largest.id,
+        largest_ms=None if largest is None else first.predict(largest).ms,
+        largest_params=None if largest is None else count(largest).params,
+        trials_seconds=None
+        if pace is None
+        else pace.seconds_of_trials(experiment, prepared.data) / workers,
+        comparison_seconds=None
+        if pace is None
+        else pace.seconds_of_comparison(experiment, prepared.data) / workers,
         images=experiment.proxy.samples or len(prepared.data.train),
         epochs=experiment.search.trials * experiment.proxy.epochs[-1]
         + contenders * confirm.seeds * confirm.epochs,
         tables=tuple(previews),
     )
+
+
+def _trainings_at_once(workers: WorkersSection) -> int:
+    """Workers that truly train side by side: on one machine no more than it has processors for."""
+    if workers.address == INLINE:
+        return 1
+    if workers.address is not None:
+        return workers.count
+    return max(1, min(workers.count, (os.cpu_count() or 1) // workers.cpus))
 
 
 def _table_preview(

@@ -1,0 +1,94 @@
+"""How fast this machine trains: a few seconds of real training, to tell how long a search takes."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnas.arch import Architecture
+from mnas.search.experiment import Experiment
+from mnas.search.ladder import KEPT_SHARE
+from mnas.training import Dataset, Split
+
+_STEPS = 4  # of training, timed after as many to warm up
+_JUDGED = 64  # validation images, and images that re-estimate the statistics
+# A forward pass costs about a third of a training step (a backward pass costs two).
+_FORWARD = 1 / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long trainings take on this machine.
+
+    Attributes:
+        seconds_per_image: Of training, for the network that was tried, one worker.
+    """
+
+    seconds_per_image: float
+
+    def seconds_of_trials(self, experiment: Experiment, data: Dataset) -> float:
+        """All trials by one worker: the ladder lets a third of a rung on to the next."""
+        images, judged = _images(experiment, data)
+        share, begun, total = 1.0, 0, 0.0
+        for epochs in experiment.proxy.epochs:
+            total += share * ((epochs - begun) * images + judged * _FORWARD)
+            share, begun = share * KEPT_SHARE, epochs
+        return self.seconds_per_image * experiment.search.trials * total
+
+    def seconds_of_comparison(self, experiment: Experiment, data: Dataset) -> float:
+        """All trainings of the comparison by one worker."""
+        images, judged = _images(experiment, data)
+        confirm = experiment.confirm
+        trainings = (confirm.top + len(experiment.baselines)) * confirm.seeds
+        return self.seconds_per_image * trainings * (confirm.epochs * images + judged * _FORWARD)
+
+
+def try_pace(arch: Architecture, data: Dataset, experiment: Experiment) -> Pace | None:
+    """Train a network for a moment, twice, and time the second.
+
+    Returns:
+        The pace; None if this network cannot be trained here.
+    """
+    from mnas.training import evaluate  # torch, which only who works needs
+
+    recipe = replace(
+        experiment.proxy,
+        epochs=(1,),
+        samples=None,
+        recalibration_images=_JUDGED,
+        timeout_s=None,
+    )
+    few = _few(data, arch.input.resolution, experiment)
+    seconds = None
+    for seed in range(2):
+        score = evaluate(
+            arch,
+            data=few,
+            recipe=recipe,
+            epochs=1,
+            seed=seed,
+            threads=experiment.workers.cpus,
+            checkpoints=None,
+        )
+        if score.accuracy is None:
+            return None
+        seconds = score.seconds
+    assert seconds is not None
+    judged = min(_JUDGED, len(few.train)) + len(few.val)
+    return Pace(seconds_per_image=seconds / (len(few.train) + judged * _FORWARD))
+
+
+def _images(experiment: Experiment, data: Dataset) -> tuple[int, int]:
+    """Images of one epoch of training, and those that are looked at after a rung."""
+    recipe = experiment.proxy
+    return recipe.samples or len(data.train), recipe.recalibration_images + len(data.val)
+
+
+def _few(data: Dataset, resolution: int, experiment: Experiment) -> Dataset:
+    sized = data.without_test().resized(resolution)
+    count = _STEPS * experiment.proxy.batch_size
+    return replace(sized, train=_part(sized.train, count), val=_part(sized.val, _JUDGED))
+
+
+def _part(split: Split, count: int) -> Split:
+    images = np.ascontiguousarray(split.images[:count])
+    return Split(images=images, labels=split.labels[:count], native=images)
