@@ -1,6 +1,7 @@
 """Architecture: one network with every number explicit, the currency between all rooms."""
 
 import functools
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -105,9 +106,14 @@ class Architecture:
     @property
     def id(self) -> str:
         """First 12 hex digits of the sha256 of the canonical document without `name`."""
-        document = to_fields(self)
-        del document["name"]
-        return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:12]
+        return _id_of(self)
+
+
+@functools.lru_cache(maxsize=256)  # a search asks for the id of one network several times
+def _id_of(arch: Architecture) -> str:
+    document = to_fields(arch)
+    del document["name"]
+    return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:12]
 
 
 def _as_floats(value: Architecture | BatchNorm, *names: str) -> None:
