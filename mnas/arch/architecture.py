@@ -1,7 +1,6 @@
 """Architecture: one network with every number explicit, the currency between all rooms."""
 
 import functools
-import functools
 import hashlib
 import json
 from collections.abc import Iterator

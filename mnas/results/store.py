@@ -128,9 +128,18 @@ class RecordStore:
         Raises:
             RunError: The file is damaged.
         """
+        return self.since(0)
+
+    def since(self, count: int) -> list[Record]:
+        """The records after the first so many, in the order added.
+
+        Raises:
+            RunError: The file is damaged.
+        """
         with _told(self.path):
             rows = self._connection.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM records ORDER BY sequence"
+                f"SELECT {', '.join(_COLUMNS)} FROM records WHERE sequence > ? ORDER BY sequence",
+                (count,),
             ).fetchall()
             return [_record(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 

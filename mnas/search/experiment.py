@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,12 @@ class Experiment(Door):
 
     @field_validator("mirror")
     @classmethod
-    def _mirror_is_to_come(cls, mirror: str | None) -> str | None:
-        if mirror is not None:
-            raise ValueError("must be null: this version cannot fill an Optuna storage yet")
+    def _mirror_is_an_address(cls, mirror: str | None) -> str | None:
+        if mirror is not None and not re.fullmatch(r"[a-z0-9+]+://.+", mirror):
+            raise ValueError(
+                "must be null or the address of an Optuna storage, such as sqlite:///mirror.db; "
+                f"got {mirror!r}"
+            )
         return mirror
 
     def resolved(self) -> dict[str, Any]:

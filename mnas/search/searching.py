@@ -205,6 +205,10 @@ class _Session:
             threads=self.experiment.workers.cpus,
             checkpoints=self.directory / "checkpoints" / "proxy",
         )
+        with self._mirrored():
+            self._phases(store, make_executor, bench)
+
+    def _phases(self, store: RecordStore, make_executor: ExecutorFactory, bench: Bench) -> None:
         self.observer(Step(phase="search", text="starting workers"))
         executor = make_executor(bench, self.experiment, self.directory)
         try:
@@ -230,6 +234,23 @@ class _Session:
                 self._confirm(store, executor, baselines)
         finally:
             executor.close()
+
+    def _mirrored(self) -> contextlib.AbstractContextManager[None]:
+        """Fill the experiment's mirror beside the search, if it has one."""
+        url = self.experiment.mirror
+        if url is None:
+            return contextlib.nullcontext()
+        from mnas.search.mirror import Mirror
+
+        return Mirror(
+            url,
+            name=self.experiment.name,
+            records=self.directory / "records.db",
+            space=self.prepared.space,
+            objectives=objectives_of(self.experiment),
+            limits=self.limits,
+            top_epochs=self.experiment.proxy.epochs[-1],
+        ).filling()
 
     def _trials(self, store: RecordStore, executor: Executor) -> None:
         search, objectives = self.experiment.search, objectives_of(self.experiment)

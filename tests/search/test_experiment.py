@@ -77,7 +77,7 @@ def test_every_fault_is_told_at_once_with_line_and_column(file):
         ("warm_start=[published, published]", "warm_start: runs must differ"),
         ("name=../up", "name"),
         ("workers.gpus=1", "workers.gpus: must be 0"),
-        ("mirror=sqlite:///a.db", "mirror: must be null"),
+        ("mirror=my.db", "mirror: must be null or the address of an Optuna storage"),
         ("workers.address=ray://head:10001", "workers.address: must be null"),
         ("targets=[]", "targets"),
         ("schema=mnas.experiment/2", "schema"),
