@@ -1,7 +1,11 @@
 """The copy for optuna-dashboard: whole, resumed, and never in the way."""
 
 import os
+import shutil
+import subprocess
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import optuna
 import pytest
@@ -75,14 +79,47 @@ def test_storage_that_cannot_be_reached_is_a_warning_and_nothing_more(
     assert "the mirror cannot be filled now" in caplog.text
 
 
+@pytest.fixture
+def postgresql():
+    """The address of a server of its own, as Debian's package brings it; it is ended afterwards."""
+    pytest.importorskip("psycopg2")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("Debian's postgresql is not installed")
+    bin_folder = programs[-1].parent
+    # The server refuses to run as root: then its folder and processes belong to `postgres`.
+    user = "postgres" if os.getuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="mnas-postgresql-"))
+    if user is not None:
+        shutil.chown(folder, user)
+    listen = f"-c listen_addresses= -c unix_socket_directories={folder}"
+
+    def run(*command):
+        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+
+    run(bin_folder / "initdb", "-D", folder / "data", "-U", "mnas", "--auth=trust")
+    run(
+        bin_folder / "pg_ctl",
+        "-D",
+        folder / "data",
+        "-w",
+        "-l",
+        folder / "log",
+        "-o",
+        listen,
+        "start",
+    )
+    try:
+        yield f"postgresql+psycopg2://mnas@/postgres?host={folder}"
+    finally:
+        run(bin_folder / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
 @pytest.mark.external
-def test_postgresql_takes_the_mirror(make_mirror, make_loop, tmp_path):
-    """`MNAS_POSTGRESQL` is the address of an empty database, as SQLAlchemy writes it."""
-    url = os.environ.get("MNAS_POSTGRESQL")
-    if url is None:
-        pytest.skip("MNAS_POSTGRESQL names no database")
+def test_postgresql_takes_the_mirror(make_mirror, make_loop, tmp_path, postgresql):
     records = searched(make_loop, tmp_path, 6)
 
-    make_mirror(url).fill()
+    make_mirror(postgresql).fill()
 
-    require_mirrored(optuna.load_study(study_name="tiny", storage=url), records)
+    require_mirrored(optuna.load_study(study_name="tiny", storage=postgresql), records)
