@@ -33,6 +33,7 @@ from mnas.arch import Architecture, count
 from mnas.latency import Latency
 from mnas.results import RecordStore
 from mnas.search.executors import Executor
+from mnas.search.ground import Ground
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import ignore
@@ -162,13 +163,14 @@ def loop(
 ) -> TrialLoop:
     objectives = Objectives(targets=("cpu",), with_latency=True)
     limits = Limits(predictors={"cpu": ByMacs()})
+    ground = Ground(space, limits, objectives)
     return TrialLoop(
         Plan(trials=trials, epochs=(1,), seed=0),
         space=space,
         limits=limits,
         objectives=objectives,
         proposer=Proposer(
-            space, sampler_factory(sampler), seed=0, directions=objectives.directions
+            space, sampler_factory(sampler, ground), seed=0, directions=objectives.directions
         ),
         store=store,
         executor=executor,

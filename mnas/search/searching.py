@@ -254,6 +254,7 @@ class _Session:
 
     def _trials(self, store: RecordStore, executor: Executor) -> None:
         search, objectives = self.experiment.search, objectives_of(self.experiment)
+        limits = limits_of_trials(self.experiment, self.limits)
         if is_import_path(search.sampler):
             self.observer(Step(phase="search", text=f"running the code of {search.sampler}"))
         TrialLoop(
@@ -265,13 +266,11 @@ class _Session:
                 patience=search.patience,
             ),
             space=self.prepared.space,
-            limits=limits_of_trials(self.experiment, self.limits),
+            limits=limits,
             objectives=objectives,
             proposer=Proposer(
                 self.prepared.space,
-                sampler_factory(
-                    search.sampler, Ground(self.prepared.space, self.limits, objectives)
-                ),
+                sampler_factory(search.sampler, Ground(self.prepared.space, limits, objectives)),
                 seed=search.seed,
                 directions=objectives.directions,
             ),
