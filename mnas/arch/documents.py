@@ -47,7 +47,7 @@ class _DocumentTop(BaseModel):
 
 
 @functools.cache
-def _document(operators: tuple[type[Block], ...]) -> type[_DocumentTop]:
+def document_of(operators: tuple[type[Block], ...]) -> type[_DocumentTop]:
     """The door for documents of these block operators."""
     of_block, of_head = Discriminator("op"), Discriminator("op")
     block: Any = Union[operators]  # noqa: UP007 - the classes are known at run time only
@@ -65,7 +65,7 @@ def architecture_from_json(cls: type[AnyArchitecture], text: str | bytes) -> Any
     try:
         door = _validated(text)
     except ValidationError as error:
-        model = _document(tuple(BLOCKS.values()))
+        model = document_of(tuple(BLOCKS.values()))
         raise InvalidArchitectureError(subject, faults_of(error, model)) from None
     repeated = list(_repeated_fields(json.loads(text, object_pairs_hook=_Pairs), ()))
     if repeated:
@@ -78,7 +78,7 @@ def _validated(text: str | bytes) -> _DocumentTop:
     """Read by mnas's own operators; an unknown one makes it look for those of other packages."""
     own = tuple(BLOCKS.values())
     try:
-        return _document(own).model_validate_json(text)
+        return document_of(own).model_validate_json(text)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         asks_for_more = any(
@@ -86,7 +86,7 @@ def _validated(text: str | bytes) -> _DocumentTop:
         )
         if not asks_for_more or not added_operators():
             raise
-    return _document((*own, *added_operators().values())).model_validate_json(text)
+    return document_of((*own, *added_operators().values())).model_validate_json(text)
 
 
 class _Pairs(list[tuple[str, Any]]):
