@@ -161,7 +161,7 @@ def _sequence(value: object, entry: Field, place: Place) -> Iterator[Found]:
 
 
 def _mapping(value: Mapping[str, Any], keys: Mapping[str, Field], place: Place) -> Iterator[Found]:
-    if keys is HEAD and value.get("op") in HEAD_KEYS:
+    if keys is HEAD and value.get("op") in list(HEAD_KEYS):
         allowed = HEAD_KEYS[value["op"]]
         size = {"conv": "out_channels", "linear": "out_features"}.get(value["op"])
         keys = {k: replace(HEAD[k], required=k in ("op", size)) for k in allowed}

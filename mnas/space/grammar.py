@@ -81,7 +81,7 @@ def _share(says: str, accepts: Callable[[float], bool]) -> Scalar:
     return Scalar(
         says=says,
         accepts=lambda value: (
-            type(value) in (int, float) and math.isfinite(value) and accepts(value)
+            type(value) in (int, float) and accepts(value) and math.isfinite(value)
         ),
         schema={"type": "number"},
     )

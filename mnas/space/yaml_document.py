@@ -22,6 +22,7 @@ Place = tuple[Step, ...]
 
 MOST_VALUES = 100_000
 MOST_LEVELS = 60
+MOST_BYTES = 256 * 1024  # the parser takes a second for as much
 _READABLE = ("null", "bool", "int", "float", "str", "merge")
 
 
@@ -65,12 +66,18 @@ def read_yaml(path: str | Path) -> YamlDocument:
         Its value, and where each part of it stands.
 
     Raises:
-        InvalidFileError: The file is missing, is not UTF-8 or not YAML, repeats a key, or its
-            aliases expand to more than a hundred thousand values; names the line and the column.
+        InvalidFileError: The file is missing, is not UTF-8 or not YAML, repeats a key, is larger
+            than 256 KiB, or its aliases expand to more than a hundred thousand values; names the
+            line and the column.
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            problem = f"larger than {MOST_BYTES // 1024} KiB; no file of mnas is as large"
+            raise InvalidFileError.at(f"{path} cannot be read:", "", problem)
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidFileError.at(
             f"{path} cannot be read:", "", f"not UTF-8 text ({error.reason} at byte {error.start})"
@@ -142,19 +149,13 @@ class _Reader:
         self.keys_at: dict[Place, Position] = {}
 
     def read(self, events: Iterator[Any]) -> None:
-        content = [
-            event
-            for event in events
-            if type(event).__name__
-            not in ("StreamStartEvent", "StreamEndEvent", "DocumentEndEvent")
-        ]
-        starts = [event for event in content if type(event).__name__ == "DocumentStartEvent"]
-        if len(starts) > 1:
-            raise _UnreadableError("a second document begins; one is allowed", _at(starts[1]))
-        body = iter(event for event in content if event not in starts)
+        """Read the events as they come, so that what nests too deep is not parsed to its end."""
+        body = _within_one_document(events)
         first = next(body, None)
         if first is not None:
-            self.value = self._expand(self._node(first, body, 0), (), None)
+            node = self._node(first, body, 0)
+            next(body, None)  # a second document, or what cannot be parsed, is found here
+            self.value = self._expand(node, (), None)
 
     def _node(self, event: Any, events: Iterator[Any], level: int) -> _Node:
         kind = type(event).__name__
@@ -197,7 +198,11 @@ class _Reader:
         if kind == "merge":
             return _MERGE
         node = ScalarNode(tag, event.value, start_mark=event.start_mark)
-        return self._yaml.constructor.construct_object(node)
+        try:
+            return self._yaml.constructor.construct_object(node)
+        except ValueError:  # more digits than Python reads
+            problem = f"cannot be read as a number; got {event.value[:20]}..."
+            raise _UnreadableError(problem, _at(event)) from None
 
     def _expand(self, node: _Node, place: Place, alias_at: Position | None) -> Any:
         """The value of a node; what came by an alias stands where the outermost alias is."""
@@ -257,6 +262,19 @@ class _Reader:
             elif isinstance(key.scalar, str) and key.scalar not in own:
                 self.keys_at[*place, key.scalar] = at or key.at
                 value[key.scalar] = self._expand(item, (*place, key.scalar), at)
+
+
+def _within_one_document(events: Iterator[Any]) -> Iterator[Any]:
+    """The events of the nodes; a second document is refused."""
+    documents = 0
+    for event in events:
+        kind = type(event).__name__
+        if kind == "DocumentStartEvent":
+            documents += 1
+            if documents > 1:
+                raise _UnreadableError("a second document begins; one is allowed", _at(event))
+        elif kind not in ("StreamStartEvent", "StreamEndEvent", "DocumentEndEvent"):
+            yield event
 
 
 _MERGE = object()

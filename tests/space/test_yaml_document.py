@@ -68,3 +68,19 @@ def test_a_file_that_is_not_utf_8_is_told(tmp_path):
     path.write_bytes(b"name: caf\xe9\n")
     with pytest.raises(InvalidFileError, match=r"latin\.yaml cannot be read:\n.*not UTF-8"):
         read_yaml(path)
+
+
+def test_a_file_larger_than_any_of_ours_is_not_parsed(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"# " + b"x" * 300_000)
+    with pytest.raises(
+        InvalidFileError, match=r"large\.yaml cannot be read:\n.*larger than 256 KiB"
+    ):
+        read_yaml(path)
+
+
+def test_a_number_of_more_digits_than_can_be_read_is_told_with_its_place():
+    with pytest.raises(
+        InvalidFileError, match=r"1:4: document: cannot be read as a number; got 999"
+    ):
+        parse_yaml("a: " + "9" * 5000)
