@@ -9,6 +9,7 @@ import typer
 
 from mnas.cli.answers import answering
 from mnas.cli.count_command import NetworkArgument
+from mnas.cli.latency_devices import DeviceName, JobFolder, Python, Where, add_compare
 from mnas.cli.options import (
     AsJson,
     Channels,
@@ -42,6 +43,9 @@ Most = Annotated[
 ]
 
 latency_app = typer.Typer(add_help_option=False, rich_markup_mode=None)
+
+
+add_compare(latency_app)
 
 
 @latency_app.callback()
@@ -84,21 +88,45 @@ def plan_table(
     space: SpaceArgument,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="TABLE", help="The table's file; nothing is written."),
+        typer.Option(
+            "-o", "--out", metavar="TABLE|JOB", help="The table's file; with --target a job folder."
+        ),
     ] = None,
     runtime: RuntimeOption = "onnxruntime",
     threads: Threads = 1,
     dtype: Dtype = "fp32",
     most: Most = None,
+    where: Where = None,
+    python: Python = None,
+    device: DeviceName = None,
+    networks: Annotated[
+        int, typer.Option(min=0, help="Whole networks in the job, to verify with; 0 for none.")
+    ] = 70,
     num_classes: NumClasses = None,
     channels: Channels = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how many blocks a table needs and how long measuring takes, without measuring."""
+    """Say what measuring a table takes; with --target, write a job folder for another device."""
     with answering(as_json) as answer:
+        from mnas.cli.latency_devices import plan_words, require_target, write_plan
         from mnas.latency import Target, plan_measurement, runtime_for
 
         target = Target(runtime=runtime, threads=threads, dtype=dtype)
+        require_target(where, python=python, device=device)
+        if where is not None:
+            job = write_plan(
+                read_space(space, num_classes, channels),
+                target,
+                out,
+                where=where,
+                python=python,
+                device=device,
+                most=most,
+                networks=networks,
+            )
+            data_options = _data_options(num_classes, channels)
+            answer.give(job, lambda: plan_words(job, space, data_options))
+            return
         runtime_for(target)
         plan = plan_measurement(read_space(space, num_classes, channels), target, most=most)
         found = PlanAnswer(target=target, out=out, **asdict(plan))
@@ -134,22 +162,35 @@ def measure(
     threads: Threads = 1,
     dtype: Dtype = "fp32",
     most: Most = None,
+    where: Where = None,
+    python: Python = None,
+    device: DeviceName = None,
+    job: JobFolder = None,
     num_classes: NumClasses = None,
     channels: Channels = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure every block the space can reach; the same command goes on after an interruption."""
     with answering(as_json) as answer:
+        from mnas.cli.latency_devices import collected, measured_there, require_target
         from mnas.cli.latency_words import show_table
         from mnas.latency import Target, measure_table
 
+        require_target(where, python=python, device=device, job=job)
         target = Target(runtime=runtime, threads=threads, dtype=dtype)
         loaded = read_space(space, num_classes, channels)
         saved = f"stopped; what was measured is in {out}.partial. The same command goes on there."
-        with saved_when_interrupted(saved), reporter() as shown:
-            table = measure_table(
-                loaded, target, out, most=most, progress=progress_of(shown, "measuring")
+        if job is not None:
+            table = collected(loaded, job, out)
+        elif where is not None:
+            table = measured_there(
+                loaded, target, out, where=where, python=python, device=device, most=most
             )
+        else:
+            with saved_when_interrupted(saved), reporter() as shown:
+                table = measure_table(
+                    loaded, target, out, most=most, progress=progress_of(shown, "measuring")
+                )
         data_options = _data_options(num_classes, channels)
 
         def show() -> Iterator[str]:
@@ -166,16 +207,29 @@ def verify(
     networks: Annotated[
         int, typer.Option(min=3, help="Whole networks to time; more give narrower intervals.")
     ] = 70,
+    where: Where = None,
+    python: Python = None,
     num_classes: NumClasses = None,
     channels: Channels = None,
     as_json: AsJson = False,
 ) -> None:
     """Time whole networks end to end, and write into the table how far it can be trusted."""
     with answering(as_json) as answer:
+        from mnas.cli.latency_devices import verified_there
         from mnas.cli.latency_words import show_verification
         from mnas.latency import LatencyTable, verify_table
 
         loaded = LatencyTable.load(table)
+        if where is not None or loaded.where.get("address"):
+            there = verified_there(
+                loaded,
+                read_space(space, num_classes, channels),
+                networks,
+                where=where,
+                python=python,
+            )
+            answer.give(there.verification, lambda: show_verification(there, space))
+            return
         saved = f"stopped; {table} is as it was. The same command starts verifying again."
         with saved_when_interrupted(saved), reporter() as shown:
             verified = verify_table(

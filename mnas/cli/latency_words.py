@@ -23,6 +23,7 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
     rows = [
         ("table", str(table.source)),
         ("device", table.device),
+        *([("reached by", table.where["address"])] if "address" in table.where else []),
         ("runtime", f"{target.runtime} {table.runtime_version}"),
         ("target", f"{target.dtype}, {counted(target.threads, 'thread')}, batch {target.batch}"),
         ("measured", table.measured_at or "-"),
@@ -38,6 +39,8 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
     yield from facts(rows)
     if table.edited:
         yield "The rows were changed after they were measured: the checksum differs."
+    for said in table.forced:
+        yield paragraph(f"Merged by force: {said}.")
     measured = [(row.ms, row) for row in table.rows if row.ms is not None]
     measured.sort(key=lambda pair: (-pair[0], pair[1].block))
     yield f"\nThe {min(slowest, len(measured))} slowest blocks:"
@@ -135,6 +138,11 @@ def run_table_words(facts_of_table: Mapping[str, Any]) -> str:
         return "The latency table is not verified: its predictions have no margin."
     reason = str(found.get("reason", "no reason is given")).rstrip(".")
     return f"The latency table is {found.get('verdict')}: {reason}."
+
+
+def block_words(key: str) -> str:
+    """A block of a table in one line."""
+    return "  ".join(_block_words(json.loads(key)))
 
 
 def _block_words(document: dict[str, Any]) -> tuple[str, str, str]:

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mnas.latency.compiled import CompiledLatency
     from mnas.latency.contrasts import Contrast, contrasts_of
+    from mnas.latency.addresses import Address, DeviceAddressError, parse_address
+    from mnas.latency.comparing import Comparison, compare_tables, merge_tables
     from mnas.latency.deployed import time_networks
     from mnas.latency.device import describe_device
-    from mnas.latency.errors import LatencyTableError, MeasuringError, TableMismatchError
+    from mnas.latency.errors import (
+        DeviceError,
+        JobError,
+        LatencyTableError,
+        MeasuringError,
+        MissingRuntimeError,
+        TableMismatchError,
+    )
+    from mnas.latency.jobs import Job, plan_job, read_job
     from mnas.latency.locations import default_table_path, find_table, table_folder
     from mnas.latency.measuring import measure_table
     from mnas.latency.missing import MissingError
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
         reachable_blocks,
     )
     from mnas.latency.risk import margin_at
+    from mnas.latency.remote import measure_on, run_job, verify_on
     from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
     from mnas.latency.table import LatencyTable, TableRow
     from mnas.latency.target import (
@@ -38,12 +49,17 @@ if TYPE_CHECKING:
     from mnas.latency.verifying import time_architectures, verify_table
 
 __all__ = [
-    "RUNTIMES",
+    "Address",
     "Calibration",
     "Clock",
+    "Comparison",
     "CompiledLatency",
     "Contrast",
+    "DeviceAddressError",
+    "DeviceError",
     "Interval",
+    "Job",
+    "JobError",
     "Latency",
     "LatencyTable",
     "LatencyTableError",
@@ -51,6 +67,8 @@ __all__ = [
     "MeasurementPlan",
     "MeasuringError",
     "MissingError",
+    "MissingRuntimeError",
+    "RUNTIMES",
     "Run",
     "Runtime",
     "Settings",
@@ -60,18 +78,26 @@ __all__ = [
     "Timing",
     "Verification",
     "VerifiedNetwork",
+    "compare_tables",
     "contrasts_of",
     "default_table_path",
     "describe_device",
     "find_table",
     "margin_at",
+    "measure_on",
     "measure_table",
+    "merge_tables",
+    "parse_address",
+    "plan_job",
     "plan_measurement",
     "reachable_blocks",
+    "read_job",
+    "run_job",
     "runtime_for",
     "table_folder",
     "time_architectures",
     "time_networks",
+    "verify_on",
     "verify_table",
     "write_onnx",
 ]
@@ -79,15 +105,26 @@ __all__ = [
 _MODULES = {
     "compiled": ("CompiledLatency",),
     "contrasts": ("Contrast", "contrasts_of"),
+    "addresses": ("Address", "DeviceAddressError", "parse_address"),
+    "comparing": ("Comparison", "compare_tables", "merge_tables"),
     "deployed": ("time_networks",),
     "device": ("describe_device",),
-    "errors": ("LatencyTableError", "MeasuringError", "TableMismatchError"),
+    "errors": (
+        "DeviceError",
+        "JobError",
+        "LatencyTableError",
+        "MeasuringError",
+        "MissingRuntimeError",
+        "TableMismatchError",
+    ),
+    "jobs": ("Job", "plan_job", "read_job"),
     "locations": ("default_table_path", "find_table", "table_folder"),
     "measuring": ("measure_table",),
     "missing": ("MissingError",),
     "onnx_file": ("write_onnx",),
     "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
     "risk": ("margin_at",),
+    "remote": ("measure_on", "run_job", "verify_on"),
     "runtime": ("RUNTIMES", "Run", "Runtime", "runtime_for"),
     "table": ("LatencyTable", "TableRow"),
     "target": (

@@ -89,14 +89,14 @@ def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verific
         mape_raw=_bootstrap(np.abs(raw[~fitted] - test) / test, _mean),
         within_5_percent=_bootstrap((errors <= 0.05).astype(float), _mean),
         within_10_percent=_bootstrap((errors <= 0.10).astype(float), _mean),
-        spearman=_rank_correlation(corrected, test),
+        spearman=rank_correlation(corrected, test),
         spearman_by_resolution={
-            int(size): _rank_correlation(corrected[sizes == size], test[sizes == size])
+            int(size): rank_correlation(corrected[sizes == size], test[sizes == size])
             for size in np.unique(sizes)
             if (sizes == size).sum() >= _FEWEST_FOR_RANKS
         },
         macs_mape=macs_mape,
-        macs_spearman=_rank_correlation(from_macs, test),
+        macs_spearman=rank_correlation(from_macs, test),
         noise_floor=noise_floor,
         verdict=verdict,
         reason=reason,
@@ -149,7 +149,7 @@ def _bootstrap(values: Numbers, statistic: Callable[[Numbers], Numbers]) -> Inte
     return Interval(value=float(statistic(values)), low=float(low), high=float(high))
 
 
-def _rank_correlation(first: Numbers, second: Numbers) -> Interval:
+def rank_correlation(first: Numbers, second: Numbers) -> Interval:
     rng = np.random.default_rng(0)
     chosen = rng.integers(len(first), size=(_RESAMPLES, len(first)))
     resampled = _spearman(first[chosen], second[chosen])

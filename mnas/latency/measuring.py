@@ -3,24 +3,22 @@
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from mnas.arch import Architecture, PlannedBlock, machine_lock
 from mnas.latency.device import describe_device
-from mnas.latency.errors import MeasuringError
 from mnas.latency.partial import PartialTable
-from mnas.latency.reachable import MeasurableSpace, blocks_to_measure, macs_of
+from mnas.latency.passes import EMPTY, Passes
+from mnas.latency.reachable import MeasurableSpace, blocks_to_measure
 from mnas.latency.rounds import WAITING, Progress, Stopwatch, no_progress
 from mnas.latency.runtime import Runtime, runtime_for
-from mnas.latency.table import LatencyTable, TableRow
-from mnas.latency.target import Target, Timing
-from mnas.latency.timing import NOTHING, Clock, PassTime, Settings, combine, typical
+from mnas.latency.table import LatencyTable
+from mnas.latency.target import Target
+from mnas.latency.timing import Clock, PassTime, Settings
 
 _LOG = logging.getLogger(__name__)
-_EMPTY = "empty"
 _BLOCKS_BETWEEN_CHECKS = 20
 _MOST_FAILURES = 2  # one may be bad luck
 
@@ -29,39 +27,12 @@ _MOST_FAILURES = 2  # one may be bad luck
 class _Measurement:
     """What is measured with what, while it runs."""
 
-    blocks: Mapping[str, PlannedBlock]
-    reference: PlannedBlock
+    found: Passes
     runtime: Runtime
     stopwatch: Stopwatch
     partial: PartialTable
     rng: random.Random
     progress: Progress
-
-    @property
-    def reference_key(self) -> str:
-        """Another set of blocks has another reference: their times are not to be mixed."""
-        return f"reference {self.reference.key}"
-
-    def empty(self) -> PassTime:
-        passes = self.partial.passes.get(_EMPTY)
-        return typical(passes) if passes else NOTHING
-
-    def least_ms(self, empty: PassTime) -> float:
-        """What still can be told from an empty call."""
-        settings = self.stopwatch.settings
-        return max(settings.agreement * empty.ms, settings.resolution_ms)
-
-    def timing_of(self, key: str, empty: PassTime) -> Timing:
-        """What a block adds to an empty call; it has at least one pass."""
-        passes = self.partial.passes[key]
-        return combine(passes, empty=empty, least_ms=self.least_ms(empty))
-
-    def is_settled(self, key: str, empty: PassTime) -> bool:
-        """Whether a block has enough passes, which agree and differ from an empty call."""
-        if len(self.partial.passes.get(key, ())) < self.stopwatch.settings.passes:
-            return False
-        timing = self.timing_of(key, empty)
-        return timing.ms > self.least_ms(empty) and self.stopwatch.is_steady(timing)
 
 
 def measure_table(
@@ -123,8 +94,13 @@ def measure_table(
         PartialTable(Path(f"{os.fspath(out)}.partial"), header) as partial,
     ):
         measurement = _Measurement(
-            blocks=blocks,
-            reference=sorted(blocks.values(), key=macs_of)[len(blocks) // 2],
+            found=Passes(
+                blocks=blocks,
+                target=target,
+                settings=settings,
+                passes=partial.passes,
+                failures=partial.failures,
+            ),
             runtime=runtime,
             stopwatch=Stopwatch(target=target, settings=settings, clock=clock or Clock()).reading(
                 own_clock
@@ -134,9 +110,9 @@ def measure_table(
             progress=progress,
         )
         _run(measurement)
-        table = _table_of(
-            measurement,
+        table = measurement.found.table(
             device=device,
+            runtime_version=runtime.version,
             space={"name": space.name, "digest": space.digest},
             also=tuple(sorted({arch.id for arch in also})),
             left_out=len(left_out),
@@ -150,9 +126,9 @@ def measure_table(
 def _run(measurement: _Measurement) -> None:
     """Passes over all blocks, then further ones over those that are not steady."""
     for number in range(1, measurement.stopwatch.settings.most_passes + 1):
-        empty = measurement.empty()
+        empty = measurement.found.empty()
         unfinished = [
-            key for key in measurement.blocks if _needs_pass(measurement, key, number, empty)
+            key for key in measurement.found.blocks if _needs_pass(measurement, key, number, empty)
         ]
         if unfinished:
             measurement.rng.shuffle(unfinished)
@@ -163,18 +139,19 @@ def _needs_pass(measurement: _Measurement, key: str, number: int, empty: PassTim
     partial = measurement.partial
     has_pass = len(partial.passes.get(key, ())) >= number
     has_failed = len(partial.failures.get(key, ())) >= _MOST_FAILURES
-    return not (has_pass or has_failed or measurement.is_settled(key, empty))
+    return not (has_pass or has_failed or measurement.found.is_settled(key, empty))
 
 
 def _pass(measurement: _Measurement, keys: Sequence[str], number: int) -> None:
+    found = measurement.found
     for index, key in enumerate(keys):
         if index % _BLOCKS_BETWEEN_CHECKS == 0:
-            _time(measurement, _EMPTY, ())
-            _time(measurement, measurement.reference_key, (measurement.reference,))
-        _time(measurement, key, (measurement.blocks[key],))
+            _time(measurement, EMPTY, ())
+            _time(measurement, found.reference_key, (found.reference,))
+        _time(measurement, key, (found.blocks[key],))
         again = " again" if number > measurement.stopwatch.settings.passes else ""
         measurement.progress(index + 1, len(keys), f"pass {number}: blocks timed{again}")
-    _time(measurement, _EMPTY, ())
+    _time(measurement, EMPTY, ())
 
 
 def _time(measurement: _Measurement, key: str, blocks: Sequence[PlannedBlock]) -> None:
@@ -188,67 +165,3 @@ def _time(measurement: _Measurement, key: str, blocks: Sequence[PlannedBlock]) -
         measurement.partial.fail(key, reason)
     else:
         measurement.partial.add(key, time)
-
-
-def _table_of(
-    measurement: _Measurement,
-    *,
-    device: str,
-    space: Mapping[str, str],
-    also: tuple[str, ...],
-    left_out: int,
-    source: str,
-) -> LatencyTable:
-    partial, stopwatch = measurement.partial, measurement.stopwatch
-    if _EMPTY not in partial.passes:
-        raise MeasuringError(
-            f"{stopwatch.target.runtime} cannot run even an empty model: "
-            f"{partial.failures[_EMPTY][-1]}"
-        )
-    if not partial.passes.keys() & measurement.blocks.keys():
-        first = next(reasons[-1] for key, reasons in partial.failures.items() if key != _EMPTY)
-        raise MeasuringError(
-            f"all {len(measurement.blocks)} blocks failed in {stopwatch.target.runtime}, "
-            f"the first with {first}. Nothing was written."
-        )
-    empty = measurement.empty()
-    return LatencyTable(
-        target=stopwatch.target,
-        device=device,
-        runtime_version=measurement.runtime.version,
-        rows=tuple(_rows(measurement, empty)),
-        empty_ms=empty.ms,
-        empty_wall_ms=empty.wall_ms,
-        space=space,
-        also=also,
-        left_out=left_out,
-        protocol=asdict(stopwatch.settings),
-        drift=_drift(measurement),
-        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=source,
-    )
-
-
-def _rows(measurement: _Measurement, empty: PassTime) -> Iterator[TableRow]:
-    partial, settings = measurement.partial, measurement.stopwatch.settings
-    for key in sorted(measurement.blocks):
-        if key not in partial.passes:
-            yield TableRow(
-                block=key, ms=None, wall_ms=None, spread=None, runs=0,
-                status=f"failed: {partial.failures[key][-1]}",
-            )  # fmt: skip
-            continue
-        timing = measurement.timing_of(key, empty)
-        yield TableRow(
-            block=key,
-            ms=timing.ms,
-            wall_ms=timing.wall_ms,
-            spread=timing.spread,
-            runs=len(partial.passes[key]) * settings.runs,
-            status="measured" if measurement.is_settled(key, empty) else "noisy",
-        )
-
-
-def _drift(measurement: _Measurement) -> float | None:
-    times = [time.ms for time in measurement.partial.passes.get(measurement.reference_key, ())]
-    return max(times) / min(times) - 1 if times and min(times) > 0 else None

@@ -29,15 +29,20 @@ class OnnxRuntime:
         return nullcontext()  # each session has its own threads
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
-        model = graph_of(blocks)
-        if target.dtype == "int8" and blocks:
-            enters, leaves = blocks[0].kind == "stem", blocks[-1].kind == "classifier"
-            model = quantized(model, enters=enters, leaves=leaves)
-        session = _session(model.SerializeToString(), target)
+        session = _session(model_of(blocks, target).SerializeToString(), target)
         return _bind(session, INPUT, input_shape(blocks, target.batch))
 
 
 RUNTIME = OnnxRuntime()
+
+
+def model_of(blocks: Sequence[PlannedBlock], target: Target) -> "onnx.ModelProto":
+    """A chain of blocks with random weights in the target's dtype; none for the empty model."""
+    model = graph_of(blocks)
+    if target.dtype == "int8" and blocks:
+        enters, leaves = blocks[0].kind == "stem", blocks[-1].kind == "classifier"
+        return quantized(model, enters=enters, leaves=leaves)
+    return model
 
 
 def prepare_file(path: Path, target: Target) -> Run:

@@ -60,6 +60,9 @@ class LatencyTable:
         measured_at: When measuring ended (ISO 8601, UTC).
         calibration: Correction of the sums, from the verification.
         verification: How far the table can be trusted; None before `verify_table`.
+        where: How the device was reached, if not as this machine: `address`, and `python` if one
+            was named.
+        forced: What `--force` let pass when tables were merged: both sides, a sentence each.
         edited: Whether the rows are not those that were measured (checksum of the file); stays
             with the table when it is verified or saved.
         source: Where the table was read from, for messages.
@@ -79,6 +82,8 @@ class LatencyTable:
     measured_at: str | None = None
     calibration: Calibration | None = None
     verification: Verification | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+    forced: tuple[str, ...] = ()
     edited: bool = field(default=False, compare=False)
     source: str = field(default="a latency table", compare=False)
     _predictors: list[NetworkPredictor] = field(

@@ -55,6 +55,8 @@ _HEADER: dict[str, Any] = {
     "noise_floor": float | None,
     "calibration": Calibration | None,
     "verification": Verification | None,
+    "where": dict[str, str],
+    "forced": tuple[str, ...],
     "edited": bool,
     "rows": int,
     "last_block_sha256": str,
@@ -62,7 +64,7 @@ _HEADER: dict[str, Any] = {
 }
 _OPTIONAL_IN_TABLE = (
     "space", "also", "left_out", "measured_at", "protocol", "empty_ms", "empty_wall_ms", "drift",
-    "calibration", "verification",
+    "calibration", "verification", "where", "forced",
 )  # fmt: skip
 
 
@@ -85,6 +87,8 @@ def text_of(table: "LatencyTable") -> str:
         "noise_floor": table.noise_floor,
         "calibration": table.calibration and asdict(table.calibration),
         "verification": table.verification and asdict(table.verification),
+        "where": dict(table.where),
+        "forced": list(table.forced),
         "edited": table.edited,
         "rows": len(table.rows),
         "last_block_sha256": _sha256(table.rows[-1].block),

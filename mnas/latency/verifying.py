@@ -80,7 +80,7 @@ def verify_table(
         rng=rng,
         progress=progress,
     )
-    verified = _with_verification(table, chosen, times, rng)
+    verified = with_verification(table, chosen, times, rng)
     if Path(table.source).is_file():
         verified.save(table.source)
     return verified
@@ -147,7 +147,7 @@ def spread_over_latency(
     return [ordered[round(index * (len(ordered) - 1) / (kept - 1))] for index in range(kept)]
 
 
-def _with_verification(
+def with_verification(
     table: LatencyTable,
     chosen: Sequence[Architecture],
     times: Mapping[str, list[PassTime]],

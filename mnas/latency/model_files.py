@@ -1,0 +1,59 @@
+"""Files of blocks and networks with random weights, in the format that a device's runtime reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnas.arch import PlannedBlock, UnknownNameError, atomic_path
+from mnas.latency import agent
+from mnas.latency.target import Target
+
+ONNX = ".onnx"
+_DTYPES = ("fp32", "int8")
+
+
+def check_writable(target: Target, *, is_command: bool) -> None:
+    """Refuse what no device can be asked for.
+
+    Args:
+        target: What it is asked for.
+        is_command: Whether a command runs the models, which may be of any runtime.
+
+    Raises:
+        UnknownNameError: The agent cannot run that runtime, or the dtype is not known.
+        MissingRuntimeError: Writing the models needs a package that is not installed.
+    """
+    if not is_command and target.runtime not in agent.RUNTIMES:
+        raise UnknownNameError("runtime of a device's agent", target.runtime, agent.RUNTIMES)
+    known = _DTYPES if target.runtime == "onnxruntime" else _DTYPES[:1]
+    if target.dtype not in known:
+        raise UnknownNameError(f"dtype of a job's {target.runtime} models", target.dtype, known)
+
+
+def suffix_of(target: Target) -> str:
+    """Of the files that a target's runtime reads; ONNX for one that mnas does not know."""
+    known = agent.RUNTIMES.get(target.runtime)
+    return ONNX if known is None else known[3]
+
+
+def write_model(
+    blocks: Sequence[PlannedBlock], target: Target, path: Path, *, fixed_batch: bool
+) -> None:
+    """Write a chain of blocks (or the empty model) with random weights.
+
+    Args:
+        blocks: One block, a whole network, or none.
+        target: Decides format, dtype and batch.
+        path: The file.
+        fixed_batch: Whether the file itself says the batch: many tools cannot be told it.
+
+    Raises:
+        UnwritableFileError: The file cannot be written; says why.
+    """
+    from mnas.latency.ort import model_of
+
+    model = model_of(blocks, target)
+    if fixed_batch:
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = target.batch
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())

@@ -1,0 +1,340 @@
+"""Measuring and verifying a table on another device: a job goes there, its rows come back."""
+
+import contextlib
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnas.arch import Architecture
+from mnas.latency import agent
+from mnas.latency.addresses import Address, ByCommand, Here, parse_address
+from mnas.latency.connections import Connection, ConnectionLostError, connection_to, rows_in
+from mnas.latency.errors import DeviceError, MeasuringError, TableMismatchError
+from mnas.latency.job_rows import JobRows
+from mnas.latency.jobs import Job, plan_job, write_job
+from mnas.latency.passes import Passes
+from mnas.latency.reachable import MeasurableSpace
+from mnas.latency.rounds import Progress, no_progress
+from mnas.latency.table import LatencyTable
+from mnas.latency.target import Target
+from mnas.latency.timing import Settings
+from mnas.latency.verifying import spread_over_latency, with_verification
+
+# Pauses before a lost connection is tried again; after the last one it is given up.
+_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
+Pause = Callable[[float], None]
+
+
+def measure_on(
+    address: Address | str,
+    space: MeasurableSpace,
+    target: Target,
+    out: str | os.PathLike[str],
+    also: Sequence[Architecture] = (),
+    *,
+    python: str | None = None,
+    device: str | None = None,
+    most: int | None = None,
+    settings: Settings | None = None,
+    timeout_s: float = 60,
+    progress: Progress = no_progress,
+    pause: Pause = time.sleep,
+) -> LatencyTable:
+    """Measure every block a space can reach on another device, and write the table.
+
+    Plans the job `OUT.job`, brings it there, takes the rows as they come, and removes it when the
+    table is written. What was measured before an interruption is kept in it.
+
+    Args:
+        address: Where the device is: `local`, `ssh:[user@]host[:port]` or `cmd:COMMAND`.
+        space: The search space.
+        target: Runtime, threads, dtype, batch.
+        out: The table's file.
+        also: Networks whose blocks belong into the table too.
+        python: Runs the agent there, such as `venv/bin/python`.
+        device: What the device is called; None for what it says itself.
+        most: Largest number of blocks to measure.
+        settings: The protocol.
+        timeout_s: How long one model may take.
+        progress: Told (done, total, what) after each row.
+        pause: Waits before a lost connection is tried again.
+
+    Returns:
+        The table, not yet verified; its header says how the device was reached.
+
+    Raises:
+        DeviceAddressError: The address is none.
+        DeviceError: The device cannot be reached or its agent cannot run; what was measured is
+            kept.
+        MeasuringError: Every block failed; tells the first reason.
+        JobError: `OUT.job` is of something else.
+    """
+    folder = Path(f"{os.fspath(out)}.job")
+    job = plan_job(
+        space,
+        target,
+        folder,
+        also,
+        address=address,
+        python=python,
+        device=device,
+        most=most,
+        networks=0,
+        settings=settings,
+        timeout_s=timeout_s,
+        progress=progress,
+    )
+    table = run_job(job, out, progress=progress, pause=pause)
+    shutil.rmtree(folder)
+    return table
+
+
+def run_job(
+    job: Job,
+    out: str | os.PathLike[str],
+    *,
+    progress: Progress = no_progress,
+    pause: Pause = time.sleep,
+) -> LatencyTable:
+    """Run what a job lacks on its device, and write the table of its rows.
+
+    Args:
+        job: What to measure; rows that were brought back by hand are taken as they are.
+        out: The table's file.
+        progress: Told (done, total, what) after each row.
+        pause: Waits before a lost connection is tried again.
+
+    Returns:
+        The table; verified, if the job holds whole networks.
+
+    Raises:
+        DeviceError: The device cannot be reached or its agent cannot run.
+        MeasuringError: Every block failed; tells the first reason.
+    """
+    rows = _finished(job, progress, pause)
+    table = _table_of(job, rows, os.fspath(out))
+    if job.rounds:
+        table = _verified(table, job, rows)
+    table.save(out)
+    return table
+
+
+def verify_on(
+    table: LatencyTable,
+    space: MeasurableSpace,
+    networks: int = 70,
+    *,
+    address: Address | str | None = None,
+    python: str | None = None,
+    rounds: int = 6,
+    settings: Settings | None = None,
+    timeout_s: float = 60,
+    progress: Progress = no_progress,
+    pause: Pause = time.sleep,
+    seed: int = 0,
+) -> LatencyTable:
+    """Time whole networks on the device that a table was measured on; see `verify_table`.
+
+    Args:
+        table: What to verify.
+        space: Where the networks come from.
+        networks: How many to time.
+        address: Where the device is; None for where the table says it was.
+        python: Runs the agent there; None for what the table says.
+        rounds: How often each is timed.
+        settings: How networks are timed.
+        timeout_s: How long one network may take.
+        progress: Told (done, total, what) after each row.
+        pause: Waits before a lost connection is tried again.
+        seed: Decides the samples.
+
+    Returns:
+        The table with its correction and verification; also written to its file, if it has one.
+
+    Raises:
+        TableMismatchError: The device there, or its runtime's version, is not the table's.
+        DeviceError: It cannot be reached or its agent cannot run.
+        MeasuringError: Too few networks could be timed.
+    """
+    place = address if address is not None else table.where.get("address", "local")
+    place = parse_address(place) if isinstance(place, str) else place
+    # What is behind a command cannot say what it is: it is taken to be the table's device.
+    device = table.device if isinstance(place, ByCommand) else table.where.get("device")
+    chosen = spread_over_latency(table, space, networks, random.Random(seed))
+    folder = Path(f"{table.source}.verify-job")
+    job = write_job(
+        folder,
+        table.target,
+        blocks=(),
+        networks=chosen,
+        address=place,
+        python=python or table.where.get("python"),
+        device=device,
+        settings=settings or Settings(),
+        timeout_s=timeout_s,
+        space={"name": space.name, "digest": space.digest},
+        also=(),
+        rounds=rounds,
+        progress=progress,
+    )
+    rows = _finished(job, progress, pause, wanted=table)
+    verified = _verified(table, job, rows)
+    if Path(table.source).is_file():
+        verified.save(table.source)
+    shutil.rmtree(folder)
+    return verified
+
+
+def _finished(
+    job: Job, progress: Progress, pause: Pause, wanted: LatencyTable | None = None
+) -> JobRows:
+    """All rows of a job; the device is asked for those that are not here."""
+    with JobRows(job.rows_path) as rows:
+        if not rows.is_done:
+            connection = connection_to(job)
+            try:
+                _run(job, connection, rows, progress, pause, wanted)
+            except DeviceError as error:
+                if not rows.timed:
+                    raise
+                raise type(error)(
+                    f"{error}\nWhat was measured so far is in {job.folder}: "
+                    "the same command goes on there."
+                ) from None
+            finally:
+                connection.close()
+        elif wanted is not None:
+            _require_same(wanted, rows.about)
+    return rows
+
+
+def _run(
+    job: Job,
+    connection: Connection,
+    rows: JobRows,
+    progress: Progress,
+    pause: Pause,
+    wanted: LatencyTable | None,
+) -> None:
+    was_there, lost = False, 0
+    while not rows.is_done:
+        before = rows.timed
+        try:
+            about = connection.ready()
+            was_there = True
+            rows.require_same(about)
+            if wanted is not None:
+                _require_same(wanted, about)
+            _stream(job, connection, rows, progress)
+        except ConnectionLostError as error:
+            lost = 1 if rows.timed > before else lost + 1
+            if not was_there or lost > len(_PAUSES_S):
+                raise
+            progress(rows.timed, _total(job), f"{error}; trying again".splitlines()[0])
+            pause(_PAUSES_S[lost - 1])
+    with contextlib.suppress(DeviceError):  # the rows are here: a folder left there harms nobody
+        connection.clean()
+
+
+def _stream(job: Job, connection: Connection, rows: JobRows, progress: Progress) -> None:
+    """Take rows until the agent ends."""
+    process = connection.start()
+    total = _total(job)
+    try:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # why it is gone, its exit code says
+            process.stdin.write("".join(f"{line}\n" for line in rows.lines).encode())
+            process.stdin.close()
+        for row in rows_in(process):
+            waiting = row.get("waiting")
+            if waiting is None:
+                rows.add(row)
+            progress(min(rows.timed, total), total, waiting or f"timed on {job.address}"[:60])
+        code = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    if code == agent.GONE:
+        raise DeviceError(
+            f"the device does not answer: not even an empty model runs ({rows.last_failure})"
+        )
+    if code or not rows.is_done:
+        raise connection.complain(code)
+
+
+def _total(job: Job) -> int:
+    """About how many rows there will be."""
+    blocks = sum(model.role == "block" for model in job.models)
+    networks = sum(model.role == "network" for model in job.models)
+    return 1 + blocks * job.settings.passes + networks * job.rounds
+
+
+def _table_of(job: Job, rows: JobRows, source: str) -> LatencyTable:
+    blocks = job.blocks()
+    names = {key: block.key for key, block in blocks.items()}
+    found = Passes(
+        blocks={block.key: block for block in blocks.values()},
+        target=job.target,
+        settings=job.settings,
+        passes={},
+        failures={},
+    )
+    names |= {agent.EMPTY: agent.EMPTY, agent.REFERENCE: found.reference_key}
+    return Passes(
+        blocks=found.blocks,
+        target=found.target,
+        settings=found.settings,
+        passes={names[key]: times for key, times in rows.passes.items() if key in names},
+        failures={names[key]: said for key, said in rows.failures.items() if key in names},
+    ).table(
+        device=rows.about["device"],
+        runtime_version=rows.about["runtime_version"],
+        space=job.space,
+        also=job.also,
+        left_out=job.left_out,
+        source=source,
+        where=_where(job),
+    )
+
+
+def _where(job: Job) -> dict[str, str]:
+    if isinstance(job.address, Here) and job.python is None and job.device is None:
+        return {}
+    found = {"address": str(job.address), "python": job.python, "device": job.device}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _verified(table: LatencyTable, job: Job, rows: JobRows) -> LatencyTable:
+    networks = job.networks()
+    timed = {key: arch for key, arch in networks.items() if len(rows.passes.get(key, ())) >= 2}
+    if len(timed) < 3:
+        first = next((said[-1] for key, said in rows.failures.items() if key in networks), "")
+        raise MeasuringError(
+            f"only {len(timed)} of {len(networks)} networks could be timed on {job.address}, the "
+            f"others failed, the first with {first or 'no reason'}"
+        )
+    ordered = sorted(timed.items(), key=lambda item: table.predict_raw_ms(item[1]))
+    return with_verification(
+        table,
+        [arch for _, arch in ordered],
+        {arch.id: rows.passes[key] for key, arch in ordered},
+        random.Random(0),
+    )
+
+
+def _require_same(table: LatencyTable, about: Mapping[str, Any]) -> None:
+    for what, there, here in (
+        ("device", table.device, about["device"]),
+        ("runtime version", table.runtime_version, about["runtime_version"]),
+    ):
+        if there != here:
+            raise TableMismatchError(
+                f"{table.source} was measured with {what} {there!r}, but the device there has "
+                f"{here!r}. Measure a table there with `mnas latency measure`"
+            )

@@ -1,0 +1,100 @@
+"""Several tables side by side, and one made of several."""
+
+from dataclasses import replace
+
+import pytest
+
+from mnas.arch import MnasError, layer_macs
+from mnas.latency import (
+    LatencyTable,
+    TableMismatchError,
+    TableRow,
+    Target,
+    compare_tables,
+    merge_tables,
+)
+
+
+@pytest.fixture
+def table(space):
+    rows = [
+        TableRow(
+            block=key,
+            ms=0.01 + sum(map(layer_macs, block.layers)) * 1e-7,
+            wall_ms=1.0,
+            spread=0.02,
+            runs=30,
+            status="measured",
+        )
+        for key, block in sorted(space.reachable_blocks().items())
+    ]
+    return LatencyTable(
+        target=Target(), device="A", runtime_version="1", rows=tuple(rows), source="a.csv"
+    )
+
+
+def changed(table, change, **fields):
+    return replace(table, rows=tuple(map(change, table.rows)), **fields)
+
+
+def test_the_block_on_which_devices_disagree_is_named(table):
+    odd = table.rows[7].block
+
+    def slower(row):
+        return replace(row, ms=row.ms * (3.0 if row.block != odd else 12.0))
+
+    (pair,) = compare_tables([table, changed(table, slower, device="B", source="b.csv")]).pairs
+
+    assert pair.shared == len(table.rows)
+    assert pair.ratio == pytest.approx(3.0)
+    assert [(each.block, each.factor) for each in pair.dearer[:1]] == [(odd, pytest.approx(4.0))]
+    assert not [each for each in pair.cheaper if each.factor < 0.999]
+
+
+def test_devices_that_rank_alike_correlate_fully_whatever_their_speed(table):
+    (pair,) = compare_tables([table, changed(table, lambda row: replace(row, ms=row.ms * 9))]).pairs
+    assert pair.spearman.value == pytest.approx(1.0)
+
+
+def test_tables_without_a_shared_block_are_listed_and_not_compared(table):
+    halves = [replace(table, rows=table.rows[::2]), replace(table, rows=table.rows[1::2])]
+    (pair,) = compare_tables(halves).pairs
+    assert (pair.shared, pair.spearman, pair.ratio) == (0, None, None)
+
+
+def test_one_table_cannot_be_compared(table):
+    with pytest.raises(MnasError, match="at least two tables; got 1"):
+        compare_tables([table])
+
+
+def test_a_merged_table_holds_the_best_row_of_each_block(table, tmp_path):
+    first = replace(table, rows=(*table.rows[:10], replace(table.rows[10], status="noisy")))
+    second = replace(table, rows=(replace(table.rows[10], ms=5.0), *table.rows[11:]))
+
+    merged = merge_tables([first, second], source="m.csv")
+    merged.save(tmp_path / "m.csv")
+
+    assert [row.block for row in merged.rows] == [row.block for row in table.rows]
+    assert merged.rows[10].ms == 5.0
+    assert merged.verification is None
+    assert LatencyTable.load(tmp_path / "m.csv") == merged
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"device": "B"}, r"device is 'A' in a\.csv and 'B' in b\.csv"),
+        ({"runtime_version": "2"}, r"runtime version is '1' in a\.csv and '2' in b\.csv"),
+        ({"target": Target(threads=4)}, r"threads is 1 in a\.csv and 4 in b\.csv"),
+        ({"target": Target(dtype="int8")}, r"dtype is 'fp32' in a\.csv and 'int8' in b\.csv"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_unless_forced(table, tmp_path, fields, message):
+    other = replace(table, source="b.csv", **fields)
+    with pytest.raises(TableMismatchError, match=f"{message}.*--force"):
+        merge_tables([table, other], source="m.csv")
+
+    merge_tables([table, other], source="m.csv", force=True).save(tmp_path / "m.csv")
+
+    (said,) = LatencyTable.load(tmp_path / "m.csv").forced
+    assert said == message.replace("\\", "")
