@@ -102,12 +102,15 @@ def _show(arch: Architecture, counted: CountAnswer) -> Iterator[str]:
     ]
     if counted.thop is not None:
         rows.append(("thop, built module", _thop_words(counted, counted.thop)))
+        rows.append(("  by its own rules", f"{counted.thop.macs_by_own_rules:,} MACs"))
     yield from facts(rows)
     yield paragraph(
         "MACs: multiply-accumulates of convolutions and linear layers at batch 1, the convention "
-        "of the papers."
+        "of the papers. By its own rules thop adds four operations for each element of a "
+        "normalisation, and the pooling."
     )
     yield ""
+    witnessed = counted.thop.block_macs if counted.thop is not None else ()
     blocks = [
         (
             block.place,
@@ -115,11 +118,14 @@ def _show(arch: Architecture, counted: CountAnswer) -> Iterator[str]:
             f"{planned.in_channels} x {_side(planned.size)}",
             f"{block.params:,}",
             f"{block.macs:,}",
+            *(f"{macs:,}" for macs in witnessed[index : index + 1]),
             memory(block.peak_activation_bytes),
         )
-        for block, planned in zip(counted.blocks, plan(arch).blocks, strict=True)
+        for index, (block, planned) in enumerate(
+            zip(counted.blocks, plan(arch).blocks, strict=True)
+        )
     ]
-    headers = ("block", "op", "takes", "parameters", "MACs", "memory")
+    headers = ("block", "op", "takes", "parameters", "MACs", *["thop"][: len(witnessed)], "memory")
     yield from table_of(headers, blocks, numbers=True)
 
 
@@ -133,6 +139,8 @@ def _side(size: int | None) -> str:
 
 def _thop_words(counted: CountAnswer, found: "ThopCounts") -> str:
     told = f"{found.params:,} parameters, {found.macs:,} MACs"
-    if (found.params, found.macs) == (counted.params, counted.macs):
+    blocks = tuple(block.macs for block in counted.blocks)
+    own = (counted.params, counted.macs, blocks)
+    if (found.params, found.macs, found.block_macs) == own:
         return f"{told}: the same (normalisation and pooling counted as 0, as in the papers)"
     return f"{told}: THEY DIFFER, please report this network"

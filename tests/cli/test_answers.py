@@ -62,7 +62,9 @@ def test_a_whole_process_writes_nothing_but_the_document_to_stdout(network_file)
     )
 
     document = json.loads(found.stdout)
-    assert document["thop"] == {"macs": document["macs"], "params": document["params"]}
+    thop = document["thop"]
+    assert (thop["macs"], thop["params"]) == (document["macs"], document["params"])
+    assert thop["block_macs"] == [block["macs"] for block in document["blocks"]]
     assert found.stderr == ""
 
 
@@ -81,6 +83,7 @@ def test_counts_are_shown_block_by_block_with_the_second_opinion(mnas):
 
     assert "3,504,872" in shown
     assert "300,774,272 MACs: the same" in shown
+    assert "327,550,720" in shown
     assert "blocks.16" in shown
 
 

@@ -43,6 +43,15 @@ def test_thop_confirms_what_the_plan_counts(arch: Architecture) -> None:
     counted, witnessed = count(arch), thop_counts(arch)
 
     assert (witnessed.macs, witnessed.params) == (counted.macs, counted.params)
+    assert witnessed.block_macs == tuple(block.macs for block in counted.blocks)
+    assert witnessed.macs_by_own_rules > witnessed.macs
+
+
+def test_by_its_own_rules_thop_says_more() -> None:
+    """The figure of thop 0.1.1 for torchvision's module, which pools by a function thop misses."""
+    pooling = 1280 * (7 * 7 + 1)
+    own = thop_counts(golden.architecture("tv_mobilenet_v2")).macs_by_own_rules
+    assert own == 327_486_720 + pooling
 
 
 def test_witnessing_draws_none_of_the_callers_random_numbers() -> None:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import architectures
 
-from mnas.arch import Architecture, ConvBlock, plan_block
-from mnas.nets import build, build_block
+from mnas.arch import Architecture, ConvBlock, count, plan_block
+from mnas.nets import build, build_block, thop_counts
+from mnas.space import load_published, published, scaled
 
 SIZES = [(32, 32), (47, 33), (1, 9)]
 
@@ -42,6 +43,21 @@ def test_training_reaches_every_weight(arch: Architecture) -> None:
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
         assert bool(torch.isfinite(parameter.grad).all()), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", published())
+def test_every_shipped_network_trains_on_other_data_and_sizes(name: str) -> None:
+    arch = scaled(load_published(name), resolution=64, num_classes=7, channels=1)
+    module = build(arch)
+
+    module(torch.randn(3, 1, 47, 70)).square().sum().backward()
+
+    witnessed, counted = thop_counts(arch), count(arch)
+    assert (witnessed.macs, witnessed.params) == (counted.macs, counted.params)
+    for place, parameter in module.named_parameters():
+        assert parameter.grad is not None, place
+        assert bool(torch.isfinite(parameter.grad).all()), place
 
 
 def test_training_moves_the_statistics_and_evaluating_does_not() -> None:
