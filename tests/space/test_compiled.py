@@ -252,7 +252,7 @@ def test_what_is_no_row_is_refused():
     with pytest.raises(InvalidChoicesError, match=r"got uint8 of shape \(3, 21\)"):
         compiled.active(rows[:, 1:])
     rows[1, 0] = 9
-    with pytest.raises(InvalidChoicesError, match="row 1: width: got option 9; it has 2"):
+    with pytest.raises(InvalidChoicesError, match=r"row 1: width: got option 9; it has \d"):
         compiled.params(rows)
     with pytest.raises(InvalidChoicesError, match="one mate; got 2 and 1 rows"):
         compiled.cross(rows[:1].repeat(2, axis=0), rows[:1], np.random.default_rng(0))
