@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mnas.search.observing import Observer, Step
     from mnas.search.optimizing import optimize
     from mnas.search.previewing import Preview, preview_search
+    from mnas.search.proxy_checking import check_proxy
     from mnas.search.samplers import SAMPLERS
     from mnas.search.searching import inline_worker, run_search
     from mnas.search.stopping import SearchInterruptedError, StopRequest
@@ -25,6 +26,7 @@ _MODULE_OF = {
     "SearchInterruptedError": "stopping",
     "Step": "observing",
     "StopRequest": "stopping",
+    "check_proxy": "proxy_checking",
     "inline_worker": "searching",
     "driver_of": "holding",
     "load_experiment": "experiment",
@@ -44,6 +46,7 @@ __all__ = [
     "SearchInterruptedError",
     "Step",
     "StopRequest",
+    "check_proxy",
     "driver_of",
     "inline_worker",
     "load_experiment",
