@@ -31,7 +31,7 @@ def first_cells(page: str, heading: str, number: int = 0) -> list[str]:
 
 def test_the_guide_lists_every_command():
     rows = table_under(DOCS / "guide.md", "Commands")
-    listed = {re.fullmatch(r"`mnas ([a-z ]+?)(?: [A-Z-].*)?`", row[0])[1] for row in rows}
+    listed = {re.fullmatch(r"`mnas ([a-z -]+?)(?: [A-Z-].*)?`", row[0])[1] for row in rows}
     assert listed == set(command_paths())
 
 
