@@ -5,9 +5,7 @@ from pathlib import Path
 
 from mnas.latency import Settings
 
-QUICK = Settings(
-    warm_ups=1, runs=2, passes=2, most_passes=2, group_ms=0.001, agreement=10.0, contention=1e6
-)
+QUICK = Settings(warm_ups=1, runs=2, passes=1, most_passes=1, group_ms=0.001, contention=1e6)
 FAKE_SSH = f"""#!{sys.executable}
 import os, pathlib, subprocess, sys
 
@@ -23,16 +21,16 @@ run = subprocess.Popen(["/bin/sh", "-c", command], cwd=home, stdout=subprocess.P
                        env=dict(os.environ, HOME=str(home)))
 drops = home / "drops"
 for line in run.stdout:
-    sys.stdout.buffer.write(line)
-    sys.stdout.flush()
     if "--stream" in command and drops.exists():
         left = int(drops.read_text()) - 1
         drops.write_text(str(left))
-        if left <= 0:
+        if left < 0:
             drops.unlink()
             run.stdout.close()
             sys.stderr.write("client_loop: send disconnect: Broken pipe\\n")
             sys.exit(255)
+    sys.stdout.buffer.write(line)
+    sys.stdout.flush()
 sys.exit(run.wait())
 """
 

@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mnas.latency.compiled import CompiledLatency
-    from mnas.latency.contrasts import Contrast, contrasts_of
     from mnas.latency.addresses import Address, DeviceAddressError, parse_address
     from mnas.latency.comparing import Comparison, compare_tables, merge_tables
+    from mnas.latency.compiled import CompiledLatency
+    from mnas.latency.contrasts import Contrast, contrasts_of
     from mnas.latency.deployed import time_networks
     from mnas.latency.device import describe_device
     from mnas.latency.errors import (
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         plan_measurement,
         reachable_blocks,
     )
-    from mnas.latency.risk import margin_at
     from mnas.latency.remote import measure_on, run_job, verify_on
+    from mnas.latency.risk import margin_at
     from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
     from mnas.latency.table import LatencyTable, TableRow
     from mnas.latency.target import (
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mnas.latency.verifying import time_architectures, verify_table
 
 __all__ = [
+    "RUNTIMES",
     "Address",
     "Calibration",
     "Clock",
@@ -68,7 +69,6 @@ __all__ = [
     "MeasuringError",
     "MissingError",
     "MissingRuntimeError",
-    "RUNTIMES",
     "Run",
     "Runtime",
     "Settings",

@@ -42,12 +42,7 @@ class JobRows:
         self._path = path
         try:
             self._file = path.open("ab")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._read()
-        except BlockingIOError:
-            raise JobError(
-                f"another process is measuring this job: it holds {path}. Wait for it"
-            ) from None
+            self._begin()
         except OSError as error:
             raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
 
@@ -88,6 +83,19 @@ class JobRows:
                     f"{self._path} was begun with {what.replace('_', ' ')} {self.about[what]!r}, "
                     f"and now there is {about[what]!r}. Delete the file to begin anew"
                 )
+
+    def _begin(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._read()
+        except BlockingIOError:
+            self._file.close()
+            raise JobError(
+                f"another process is measuring this job: it holds {self._path}. Wait for it"
+            ) from None
+        except BaseException:
+            self._file.close()
+            raise
 
     def _read(self) -> None:
         data = self._path.read_bytes()

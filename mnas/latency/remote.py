@@ -163,7 +163,8 @@ def verify_on(
     place = address if address is not None else table.where.get("address", "local")
     place = parse_address(place) if isinstance(place, str) else place
     # What is behind a command cannot say what it is: it is taken to be the table's device.
-    device = table.device if isinstance(place, ByCommand) else table.where.get("device")
+    named = table.where.get("device") if str(place) == table.where.get("address") else None
+    device = table.device if isinstance(place, ByCommand) else named
     chosen = spread_over_latency(table, space, networks, random.Random(seed))
     folder = Path(f"{table.source}.verify-job")
     job = write_job(

@@ -307,6 +307,14 @@ class Comparison:
         Empty when the table is of another device: this machine's times would say nothing.
         """
         if self._table.device != describe_device():
+            self._observer(
+                Step(
+                    phase="timing",
+                    text=f"measured latency is not available here: the table is of "
+                    f"{self._table.device}, this machine is {describe_device()}. Nothing is timed "
+                    "end to end; budgets hold by the table alone",
+                )
+            )
             return {}
         path = self._directory / "timing.json"
         kept: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}

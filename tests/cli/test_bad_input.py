@@ -17,7 +17,7 @@ def is_one_message(ended, code=2):
     ("argv", "said"),
     [
         (("serch",), "Did you mean 'search'?\nSee `mnas --help`."),
-        (("latency", "compare", "a", "b"), "See `mnas latency --help`."),
+        (("latency", "compere", "a", "b"), "See `mnas latency --help`."),
         (("latency", "measure", "x.yaml"), "See `mnas latency measure --help`."),
         (("latency", "measure", "x.yaml", "-o", "t.csv", "--most", "0"), "--most"),
         (("space", "sample", "x.yaml", "-n", "none"), "See `mnas space sample --help`."),

@@ -62,13 +62,6 @@ def test_without_arguments_the_help_is_shown(mnas):
     assert mnas().out == mnas("--help").out
 
 
-def test_what_is_not_there_yet_is_not_in_the_help(mnas):
-    text = mnas("--help").out + mnas("latency", "--help").out + mnas("export", "--help").out
-
-    for word in ("compare", "--most", "--target"):
-        assert word not in text.split()
-
-
 def test_the_version_is_told(mnas):
     from mnas import __version__
 

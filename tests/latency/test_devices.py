@@ -151,16 +151,19 @@ def test_a_lost_connection_goes_on_where_it_broke(tiny_space, tmp_path, ssh_home
     assert {row.status for row in table.rows} <= {"measured", "noisy"}
 
 
+@pytest.mark.slow
 def test_a_connection_that_stays_lost_keeps_the_rows(tiny_space, tmp_path, ssh_home):
     def pause(seconds):
-        (ssh_home / "drops").write_text("1")  # from here on it breaks at once
+        (ssh_home / "drops").write_text("0")  # from here on it breaks at once
 
     (ssh_home / "drops").write_text("5")
     lost = r"no connection to ssh:there: .*Broken pipe(?s:.*)t\.csv\.job"
     with pytest.raises(DeviceError, match=lost):
         measured("ssh:there", tiny_space, tmp_path, python=sys.executable, pause=pause)
 
-    rows = [json.loads(line) for line in (tmp_path / "t.csv.job/rows.jsonl").open()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "t.csv.job/rows.jsonl").read_text().splitlines()
+    ]
     assert sum("key" in row for row in rows) >= 3
     (ssh_home / "drops").unlink(missing_ok=True)
     assert measured("ssh:there", tiny_space, tmp_path, python=sys.executable).rows
@@ -191,6 +194,7 @@ def test_a_device_without_space_is_an_error_before_the_models_go(tiny_space, tmp
         measured("ssh:there", tiny_space, tmp_path, python="./python")
 
 
+@pytest.mark.slow
 def test_a_verification_runs_on_the_tables_device(tiny_space, tmp_path, ssh_home):
     table = measured("ssh:there", tiny_space, tmp_path, python=sys.executable)
 
@@ -201,6 +205,7 @@ def test_a_verification_runs_on_the_tables_device(tiny_space, tmp_path, ssh_home
     assert LatencyTable.load(tmp_path / "t.csv") == verified
 
 
+@pytest.mark.slow
 def test_a_verification_on_another_device_is_refused_with_both_sides(tiny_space, tmp_path):
     command = device_command(tmp_path, "print(1.5)\n")
     table = measured(command, tiny_space, tmp_path, device="Phone")
@@ -221,6 +226,7 @@ def test_a_commands_number_is_the_time_of_each_model(tiny_space, tmp_path):
     assert {row.ms for row in table.rows} == {2.0}
 
 
+@pytest.mark.slow
 def test_a_model_on_which_the_command_fails_is_a_row_with_its_reason(tiny_space, tmp_path):
     failing = sorted(tiny_space.reachable_blocks())[0]
     job = plan_job(tiny_space, Target(), tmp_path / "names", networks=0)
@@ -252,6 +258,7 @@ def test_a_device_that_never_answers_is_one_error(tiny_space, tmp_path, body, re
         measured(device_command(tmp_path, body), tiny_space, tmp_path, timeout_s=0.3)
 
 
+@pytest.mark.slow
 def test_a_device_that_dies_half_way_keeps_its_rows_and_goes_on_later(tiny_space, tmp_path):
     dies = (
         "if n > 10 and not alive:\n    sys.exit('error: device offline')\n"
@@ -313,6 +320,7 @@ def test_rows_of_another_device_are_not_mixed(tiny_space, tmp_path):
         run_job(job, tmp_path / "t.csv")
 
 
+@pytest.mark.slow
 def test_a_job_whose_blocks_all_failed_gives_no_table(tiny_space, tmp_path):
     command = device_command(
         tmp_path, "print(1.0) if 'empty' in model else sys.exit('unsupported')\n"
