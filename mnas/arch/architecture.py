@@ -15,7 +15,9 @@ from mnas.arch.field_types import has_declared_types, type_problems, wrong_type
 from mnas.arch.heads import HeadConv, HeadItem, HeadLinear, HeadPool
 from mnas.arch.layers import PADDINGS, Padding, halved
 from mnas.arch.operators import added_operators
-from mnas.arch.pieces import Block, Problems, Stem, one_of
+from mnas.arch.pieces import MOST, Block, Problems, Stem, one_of
+
+_MOST_CLASSES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,13 +167,15 @@ def _faults(arch: Architecture) -> Iterator[Fault]:
         yield Fault("schema", f"must be 'mnas.architecture/1'; got {arch.schema!r}")
     if not arch.name.strip():
         yield Fault("name", f"must not be empty; got {arch.name!r}")
-    for place, value in (
-        ("input.channels", arch.input.channels),
-        ("input.resolution", arch.input.resolution),
-        ("num_classes", arch.num_classes),
+    for place, value, most in (
+        ("input.channels", arch.input.channels, MOST),
+        ("input.resolution", arch.input.resolution, MOST),
+        ("num_classes", arch.num_classes, _MOST_CLASSES),
     ):
         if value < 1:
             yield Fault(place, f"must be at least 1; got {value}")
+        elif value > most:
+            yield Fault(place, f"must be at most {most}; got {value}")
     for name, problem in one_of(PADDINGS, padding=arch.padding):
         yield Fault(name, problem)
     if not 0 <= arch.dropout < 1:

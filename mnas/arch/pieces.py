@@ -55,11 +55,17 @@ class Block(Protocol):
         ...
 
 
+# Sides and channels beyond this are slips: nothing could hold such a network.
+MOST = 65_536
+
+
 def at_least_one(**fields: int) -> Problems:
-    """The problem of each named number that is below 1."""
+    """The problem of each named side or number of channels that is below 1 or above `MOST`."""
     for name, value in fields.items():
         if value < 1:
             yield name, f"must be at least 1; got {value}"
+        elif value > MOST:
+            yield name, f"must be at most {MOST}; got {value}"
 
 
 def one_of(allowed: Sequence[str | None], **fields: str | None) -> Problems:
@@ -136,6 +142,8 @@ def odd(name: str, kernel: int) -> Problems:
             name,
             f"kernels must be odd and positive, so that padding keeps the size; got {kernel}",
         )
+    elif kernel > MOST:
+        yield name, f"must be at most {MOST}; got {kernel}"
 
 
 def squeeze_problems(se: SE | None) -> Problems:

@@ -1,13 +1,14 @@
 """`mnas space`: look at a search space, draw from it, check it."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnas.arch import MnasError
+from mnas.arch import InvalidFileError, MnasError
 from mnas.cli.answers import answering, to_plain
 from mnas.cli.options import AsJson, GroupHelp, SpaceArgument, read_space
 from mnas.cli.skeleton_drawing import skeleton_lines
@@ -54,6 +55,8 @@ def show_space(
     """Show how large a space is, its choices, and what its networks cost."""
     if budget_ms is not None and table is None:
         raise MnasError("--budget-ms needs a latency table: give one with --table")
+    if budget_ms is not None and not 0 < budget_ms < math.inf:
+        raise MnasError(f"--budget-ms must be above 0; got {budget_ms:g}")
     with answering(as_json) as answer:
         from mnas.cli.space_summary import summarise
 
@@ -135,7 +138,13 @@ def sample_space(
 def check_space(space: SpaceArgument, as_json: AsJson = False) -> None:
     """Check a space file: faults end with exit code 2, choices that never matter are listed."""
     with answering(as_json) as answer:
-        loaded = read_space(space)
+        try:
+            loaded = read_space(space)
+        except InvalidFileError as error:
+            if as_json:  # the same faults as a document; the message and exit code stay
+                found = {"name": None, "faults": to_plain(error.faults), "warnings": []}
+                answer.give(found, list)
+            raise
         warnings = loaded.warnings()
         found = {"name": loaded.name, "faults": [], "warnings": to_plain(tuple(warnings))}
         answer.give(found, lambda: _show_warnings(loaded.path, warnings))

@@ -46,11 +46,11 @@ def thop_counts(arch: Architecture) -> ThopCounts:
     """
     # thop leaves buffers in what it profiles, so it gets a module of its own; building it may not
     # disturb anybody's random numbers.
-    with torch.random.fork_rng(devices=()):
+    with torch.random.fork_rng(devices=()), torch.device("meta"):  # counted, not computed
         module = build(arch)
     params = sum(parameter.numel() for parameter in module.parameters())
     resolution = arch.input.resolution
-    image = torch.zeros(1, arch.input.channels, resolution, resolution)
+    image = torch.zeros(1, arch.input.channels, resolution, resolution, device="meta")
     pristine = copy.deepcopy(module)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # thop imports and uses distutils

@@ -198,7 +198,10 @@ class _Asked:
 
     def predict(self, arch: Architecture, /) -> Latency:
         if arch not in self.known:
-            ms = float(self.function(arch))
+            try:
+                ms = float(self.function(arch))
+            except (TypeError, ValueError) as error:
+                raise MnasError(f"latency gave no number for {arch.id}: {error}") from error
             if not math.isfinite(ms) or ms <= 0:
                 raise MnasError(f"latency must give milliseconds above 0; got {ms!r} for {arch.id}")
             self.known[arch] = ms

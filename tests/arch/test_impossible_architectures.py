@@ -277,3 +277,20 @@ def test_numbers_of_another_type_are_all_told_at_once() -> None:
 
 def test_a_list_of_blocks_becomes_a_tuple() -> None:
     assert dataclasses.replace(BASE, blocks=list(BASE.blocks)) == BASE
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("num_classes", {"num_classes": 10**21}),
+        ("input.resolution", {"input": dataclasses.replace(BASE.input, resolution=1_000_000)}),
+        (
+            "head.0.out_channels",
+            {"head": (dataclasses.replace(CONV, out_channels=10**10), HeadPool())},
+        ),
+        ("blocks.0.kernel", {"blocks": with_block(0, kernel=99_999)}),
+    ],
+)
+def test_sizes_that_nothing_could_hold_are_refused(place, change):
+    with refuse(place, "must be at most"):
+        dataclasses.replace(BASE, **change)

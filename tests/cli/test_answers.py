@@ -154,3 +154,16 @@ def test_a_network_that_timm_cannot_say_is_bad_input(mnas, small_network, tmp_pa
 
     assert ended.code == 2
     assert "cannot be said in timm's notation: stem.stride is always 2" in ended.err
+
+
+def test_faults_of_a_broken_space_are_one_document_too(mnas, tmp_path):
+    (tmp_path / "broken.yaml").write_text("schema: mnas.space/1\nname: x\nstages: {}\nkernal: 3\n")
+
+    ended = mnas("space", "check", tmp_path / "broken.yaml", "--json")
+
+    assert ended.code == 2
+    document = json.loads(ended.out)
+    assert document["warnings"] == []
+    assert {"kernal", "stages"} <= {fault["place"] for fault in document["faults"]}
+    assert all(fault["line"] for fault in document["faults"] if fault["place"] == "kernal")
+    assert "kernal" in ended.err

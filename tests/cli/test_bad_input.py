@@ -38,6 +38,10 @@ def test_a_misuse_names_the_help_that_tells_more(mnas, argv, said):
     [
         (("space", "show", "nowhere.yaml"), "nowhere.yaml"),
         (("space", "check", "mobilenet_v7"), "mobilenet_v2"),
+        (
+            ("space", "show", "small_digits", "--table", "t.csv", "--budget-ms", "-1"),
+            "--budget-ms must be above 0; got -1",
+        ),
         (("count", "nowhere.json"), "cannot read the architecture nowhere.json"),
         (("count", "mobilenet_v7"), "mobilenet_v2"),
         (("latency", "show", "nowhere.csv"), "nowhere.csv"),

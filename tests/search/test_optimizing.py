@@ -121,6 +121,11 @@ def test_latency_below_zero_is_refused(space):
         mnas.optimize(space, size, latency=lambda arch: -1.0, trials=2)
 
 
+def test_latency_that_is_no_number_is_refused(space):
+    with pytest.raises(mnas.MnasError, match="latency gave no number for [0-9a-f]{12}: could not"):
+        mnas.optimize(space, size, latency=lambda arch: "slow", trials=2)
+
+
 def test_optimize_needs_neither_ray_nor_torch(tmp_path):
     import subprocess
 
