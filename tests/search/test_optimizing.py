@@ -122,7 +122,7 @@ def test_latency_below_zero_is_refused(space):
 
 
 def test_latency_that_is_no_number_is_refused(space):
-    with pytest.raises(mnas.MnasError, match="latency gave no number for [0-9a-f]{12}: could not"):
+    with pytest.raises(mnas.MnasError, match=r"latency gave no number for [0-9a-f]{12}: could not"):
         mnas.optimize(space, size, latency=lambda arch: "slow", trials=2)
 
 
