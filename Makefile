@@ -13,11 +13,12 @@ quickstart: .venv/installed
 	@echo '$$ mnas export $(RUN)'
 	@$(BIN)/mnas export $(RUN)
 
+# On several cores, at most four: each process of the tests holds torch, and some start a Ray.
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-all: .venv/installed
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "slow or not slow"
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
