@@ -34,6 +34,7 @@ OP_FIELDS: dict[str, tuple[str, ...]] = {
         "residual",
     ),
 }
+SAME = ("expansion", "expanded_channels")  # two ways to state `width`
 _OF_THE_STAGE = ("stride", "out_channels")
 OPTIONAL: dict[str, Any] = {
     "pointwise_activation": None,

@@ -3,12 +3,24 @@
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 from mnas.arch import Fault
-from mnas.space.choices import Ask, Choice, Node, branches, choices_in, resolve, values_of
-from mnas.space.layers import Sizing, op_fields
-from mnas.space.shapes import entrances, heads, leaves, sizings, stems
+from mnas.space.choices import (
+    Ask,
+    Choice,
+    Fixed,
+    Group,
+    Node,
+    Pick,
+    branches,
+    choices_in,
+    resolve,
+    values_of,
+)
+from mnas.space.layers import Sizing
+from mnas.space.shapes import Passage, entrances, heads, leaves, sizings, stems
 from mnas.space.templates import (
     NetworkTemplate,
     SpaceTemplate,
@@ -16,6 +28,7 @@ from mnas.space.templates import (
     Variant,
     layer_choices,
 )
+from mnas.space.unused import unused_fields
 from mnas.space.walking import head_of
 from mnas.space.yaml_document import Place, YamlDocument
 
@@ -31,38 +44,18 @@ def warnings(space: SpaceTemplate, document: YamlDocument) -> list[Fault]:
     """
     found: dict[Place, str] = {}
     for network in space.networks:
-        for place, problem in (*_unused_fields(network), *_unused_layers(network)):
-            found.setdefault(place, problem)
-    for place, problem in _equal_options(space):
+        found.update(_unused_layers(network))
+    for place, problem in (
+        *unused_fields(space, document.value),
+        *_equal_options(space),
+        *_equal_networks(space),
+    ):
         found.setdefault(place, problem)
     faults = []
     for place, problem in found.items():
         line, column = document.locate(place) or (None, None)
         faults.append(Fault(".".join(map(str, place)), problem, line, column))
     return sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0))
-
-
-def _variants(network: NetworkTemplate) -> Iterator[Variant]:
-    for stage in network.stages:
-        for layer in stage.layers:
-            yield from values_of(layer)
-
-
-def _unused_fields(network: NetworkTemplate) -> Iterator[tuple[Place, str]]:
-    """Fields that stand in a stage or layer and that no operator it may have uses."""
-    used: dict[Place, bool] = defaultdict(bool)
-    ops: dict[Place, list[str]] = {}
-    for variant in _variants(network):
-        names = {name for op in values_of(variant.op) for name in op_fields(op)}
-        if "width" in names:
-            names |= {"expansion", "expanded_channels"}
-        for name in variant.own - {"op"}:
-            used[variant.places[name]] |= name in names
-            ops.setdefault(variant.places[name], list(values_of(variant.op)))
-    for place, is_used in used.items():
-        if not is_used:
-            allowed = ", ".join(dict.fromkeys(ops[place]))
-            yield place, f"never used: {allowed} has no such field"
 
 
 def _unused_layers(network: NetworkTemplate) -> Iterator[tuple[Place, str]]:
@@ -72,6 +65,37 @@ def _unused_layers(network: NetworkTemplate) -> Iterator[tuple[Place, str]]:
             yield stage.place, "never built: its depth is always 0"
 
 
+def _equal_networks(space: SpaceTemplate) -> Iterator[tuple[Place, str]]:
+    """Options of `network` that say the same as an earlier one."""
+    if not isinstance(space.network, Pick):
+        return
+    choice, seen = space.network.choice, dict[Any, int]()
+    for index, network in enumerate(space.networks):
+        first = seen.setdefault(_said_by(network), index)
+        if first != index:
+            problem = f"the same networks as option {choice.options[first]!r}, in every context"
+            yield (*choice.place, index), problem
+
+
+def _said_by(value: Any) -> Any:
+    """A template without names and places: equal for templates of the same networks."""
+    match value:
+        case Pick():
+            return tuple(map(_said_by, value.nodes))
+        case Group():
+            return (value.make, *map(_said_by, value.parts))
+        case Fixed():
+            return _said_by(value.value)
+        case Variant():
+            return (_said_by(value.op), _said_by(tuple(value.parts.items())))
+        case StageTemplate() | NetworkTemplate():
+            names = [field.name for field in fields(value) if "place" not in field.name]
+            return tuple(_said_by(getattr(value, name)) for name in names if name != "label")
+        case tuple() if type(value) is tuple:
+            return tuple(map(_said_by, value))
+    return value
+
+
 def _equal_options(space: SpaceTemplate) -> Iterator[tuple[Place, str]]:
     outcomes: dict[str, Outcomes] = defaultdict(lambda: defaultdict(set))
     choices: dict[str, Choice] = {}
@@ -79,6 +103,7 @@ def _equal_options(space: SpaceTemplate) -> Iterator[tuple[Place, str]]:
         for sizing, stage, passed in entrances(network):
             if stage is None:
                 continue
+            _note_depth(sizing, stage, passed, outcomes, choices)
             for index, layer in enumerate(stage.layers):
                 for shape in passed.rest if index else passed.first:
                     _note_layer(layer, shape, (sizing, stage), outcomes, choices, index)
@@ -100,6 +125,29 @@ def _note_layer(
         return
     for leaf in leaves(layer, shape, sizing, stage.scale):
         _note(leaf.asked, (index, shape, sizing, leaf.block), outcomes, choices)
+
+
+def _note_depth(
+    sizing: Sizing, stage: StageTemplate, passed: Passage, outcomes: Any, choices: dict[str, Choice]
+) -> None:
+    """A depth decides which layers there are; a layer that is always an identity is none."""
+    choice = next(iter(choices_in(stage.depth)), None)
+    if choice is None:
+        return
+    choices[choice.name] = choice
+    built = [
+        frozenset(
+            (shape, leaf.block)
+            for shape in shapes
+            for leaf in leaves(layer, shape, sizing, stage.scale)
+        )
+        for layer, shapes in zip(
+            stage.layers, (passed.first, *[passed.rest] * len(stage.layers)), strict=False
+        )
+    ]
+    for index, depth in enumerate(values_of(stage.depth)):
+        layers = [one for one in built[:depth] if any(block is not None for _, block in one)]
+        outcomes[choice.name][index].add((sizing, tuple(layers)))
 
 
 def _note(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mnas.space.choices import Fixed, Node, Pick, values_of
-from mnas.space.layers import OPTIONAL, op_fields
+from mnas.space.layers import OPTIONAL, SAME, op_fields
 from mnas.space.nodes import FIELD_MAKERS, Called, node_of
 from mnas.space.templates import StageTemplate, Variant
 from mnas.space.yaml_document import Place
@@ -15,7 +15,6 @@ from mnas.space.yaml_document import Place
 Fault = tuple[Place, str]  # place, problem
 # What may stand in a stage, its `first` or a layer beside the fields of its operator.
 _NO_FIELDS = frozenset(("name", "depth", "stride", "out_channels", "scale", "first"))
-_SAME = ("expansion", "expanded_channels")
 
 
 class _Entry(NamedTuple):
@@ -30,7 +29,6 @@ class _Entry(NamedTuple):
     inside: str = ""
     first: bool = False
     alone: bool = False
-    own: bool = True
 
 
 _Fields = dict[str, _Entry]
@@ -40,8 +38,8 @@ def _overlay(under: _Fields, over: _Fields) -> _Fields:
     """Nearest wins; a nearer `expansion` also replaces `expanded_channels`, and the reverse."""
     merged = dict(under)
     for name in over:
-        if name in _SAME:
-            for same in _SAME:
+        if name in SAME:
+            for same in SAME:
                 merged.pop(same, None)
     return {**merged, **over}
 
@@ -71,12 +69,10 @@ class MergedStage:
             for key in ("depth", "stride", "out_channels", "scale")
             if key in source
         }
-        rest = _overlay(_entries(defaults, defaults_place, own=False), _entries(stage, place))
+        rest = _overlay(_entries(defaults, defaults_place), _entries(stage, place))
         first = _overlay(
-            _entries(defaults, defaults_place, own=False),
-            _entries(
-                defaults.get("first") or {}, (*defaults_place, "first"), first=True, own=False
-            ),
+            _entries(defaults, defaults_place),
+            _entries(defaults.get("first") or {}, (*defaults_place, "first"), first=True),
         )
         first = _overlay(first, _entries(stage, place))
         own_first = _entries(stage.get("first") or {}, (*place, "first"), first=True)
@@ -92,6 +88,7 @@ class MergedStage:
             out_channels=self._outside("out_channels", 1),
             stride=self._outside("stride", 1),
             scale=self._outer.get("scale", (True,))[0],
+            places={key: where for key, (_, where) in self._outer.items()},
             layers=tuple(self._layer(index) for index in range(max(values_of(depth)))),
         )
 
@@ -103,17 +100,19 @@ class MergedStage:
         fields = dict(self._rest if index else self._first)
         entry = fields.pop("layer", None)
         if entry is None or entry.value is None:
-            return Fixed(self._variant(fields, index, self._place))
+            nothing = entry.place if entry is not None else None
+            return Fixed(self._variant(fields, index, self._place, nothing))
         called, value, place, alone = self._called(entry, "layer", index)
         if isinstance(value, dict):
             partial = _entries(value, place, inside=".layer", first=entry.first)
-            return Fixed(self._variant(_overlay(fields, partial), index, place))
+            return Fixed(self._variant(_overlay(fields, partial), index, place, entry.place))
         nodes = []
         for number, option in enumerate(value):
             inside = f".layer.{option.get('name', number)}" if option is not None else ""
             where = (*place, number)
             partial = _entries(option or {}, where, inside=inside, first=entry.first, alone=alone)
-            nodes.append(Fixed(self._variant(_overlay(fields, partial), index, where)))
+            merged = _overlay(fields, partial)
+            nodes.append(Fixed(self._variant(merged, index, where, entry.place)))
         return Pick(called.choice(value, place), tuple(nodes))
 
     def _called(self, entry: _Entry, name: str, index: int) -> tuple[Called, Any, Place, bool]:
@@ -128,7 +127,7 @@ class MergedStage:
         called = Called(f"{self._label}.layers.{index}{entry.inside}.{name}", index, before)
         return called, value, place, True
 
-    def _variant(self, fields: _Fields, index: int, place: Place) -> Variant:
+    def _variant(self, fields: _Fields, index: int, place: Place, layer: Place | None) -> Variant:
         nodes = {}
         for name, entry in fields.items():
             called, value, where, _ = self._called(entry, name, index)
@@ -140,15 +139,15 @@ class MergedStage:
             place=place,
             op=op,
             parts={name: self._needed(name, nodes, place) for name in values_of(op)},
-            places={name: entry.place for name, entry in fields.items()},
-            own=frozenset(name for name, entry in fields.items() if entry.own),
+            places={name: entry.place for name, entry in fields.items()}
+            | ({"layer": layer} if layer is not None else {}),
             nodes=nodes,
         )
 
     def _needed(self, op: str, nodes: Mapping[str, Node], place: Place) -> tuple[Node, ...]:
         found = []
         for name in op_fields(op):
-            keys = _SAME if name == "width" else (name,)
+            keys = SAME if name == "width" else (name,)
             given = [nodes[key] for key in keys if key in nodes]
             if not given and name not in OPTIONAL:
                 wanted = " or ".join(f"`{key}`" for key in keys)

@@ -74,8 +74,7 @@ class Variant:
         place: The `layer:` option, or the stage, in the file.
         op: The operator.
         parts: For each operator it may have, the nodes of `op_fields(op)`.
-        places: Where each field that the file gives stands.
-        own: Fields that stand in the stage, its `first` or the option itself, not in defaults.
+        places: Where each field that the file gives stands, the nearest; also `layer` itself.
         nodes: Every field's node, also of those that no operator uses.
     """
 
@@ -83,7 +82,6 @@ class Variant:
     op: Node
     parts: Mapping[str, tuple[Node, ...]]
     places: Mapping[str, Place]
-    own: frozenset[str]
     nodes: Mapping[str, Node]
 
 
@@ -95,6 +93,7 @@ class StageTemplate:
         place: Where it stands in the file.
         label: Its name in the names of choices, such as `stages.2`.
         layers: For each layer the node whose values are its variants.
+        places: Where its depth, stride, out_channels and scale stand, the nearest.
     """
 
     place: Place
@@ -104,6 +103,7 @@ class StageTemplate:
     stride: Node
     scale: bool | str
     layers: tuple[Node, ...]
+    places: Mapping[str, Place]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

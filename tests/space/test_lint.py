@@ -1,10 +1,26 @@
 """Warnings: what a file says in vain."""
 
+import copy
+import functools
+import itertools
+import operator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mnas.space import space_from_yaml
 from tests.space.documents import space_of_document
+from tests.strategies import space_documents
+
+BASE = {
+    "schema": "mnas.space/1",
+    "name": "linted",
+    "input": {"channels": 3, "resolution": 16},
+    "stem": {"kernel": 3, "stride": 2, "out_channels": 8, "activation": "relu"},
+    "head": [{"op": "pool"}],
+}
 
 
 def space(stage: dict[str, Any], **top: Any) -> Any:
@@ -16,17 +32,7 @@ def space(stage: dict[str, Any], **top: Any) -> Any:
         "activation": "relu",
         **stage,
     }
-    return space_of_document(
-        {
-            "schema": "mnas.space/1",
-            "name": "linted",
-            "input": {"channels": 3, "resolution": 16},
-            "stem": {"kernel": 3, "stride": 2, "out_channels": 8, "activation": "relu"},
-            "stages": [stage],
-            "head": [{"op": "pool"}],
-            **top,
-        }
-    )
+    return space_of_document({**BASE, "stages": [stage], **top})
 
 
 def told(linted: Any) -> list[tuple[str, str]]:
@@ -63,8 +69,123 @@ def test_a_field_that_no_operator_uses_is_told():
     assert fault == ("stages.0.expansion", "never used: conv has no such field")
 
 
-def test_a_field_of_the_defaults_may_go_unused():
-    assert told(space({}, defaults={"start_kernel": [3, 5]})) == []
+def test_a_field_of_the_defaults_that_no_stage_uses_is_told():
+    (fault,) = told(space({}, defaults={"start_kernel": [3, 5]}))
+    said = "never used: inverted_residual has no such field"
+    assert fault == ("defaults.start_kernel", said)
+
+
+def test_a_field_of_the_defaults_that_one_stage_uses_is_not():
+    plain = {key: value for key, value in FIELDS.items() if key != "expansion"}
+    stages = [{**plain, "op": op, "out_channels": 16} for op in ("conv", "inverted_residual")]
+    assert told(space({}, stages=stages, defaults={"expansion": 3})) == []
+
+
+FIELDS = {"op": "inverted_residual", "kernel": 3, "expansion": 2, "activation": "relu"}
+# From far to near; the stage has one layer, so that its `first` is nearest for all of it.
+LEVELS = ("defaults", "defaults.first", "stages.0", "stages.0.first", "stages.0.layer.each.0")
+OVERRIDES = [
+    (key, far, near)
+    for far, near in itertools.combinations(LEVELS, 2)
+    for key in ("op", "kernel", "expansion", "activation", "se", "residual", "expand")
+] + [(key, "defaults", "stages.0") for key in ("depth", "stride", "out_channels", "scale")]
+VALUES = {"se": None, "residual": False, "expand": True, "depth": 1, "stride": 2, "scale": False}
+
+
+@pytest.mark.parametrize(("key", "far", "near"), OVERRIDES)
+def test_a_value_that_a_nearer_one_always_replaces_is_told_and_nothing_else(key, far, near):
+    value = {**VALUES, **FIELDS, "out_channels": 16}[key]
+    fields = {**FIELDS, "out_channels": 16}
+    fields.pop(key, None)
+    parts: dict[str, dict[str, Any]] = {level: {} for level in LEVELS}
+    parts["stages.0"] |= fields
+    parts[far][key] = parts[near][key] = value
+    stage: dict[str, Any] = parts["stages.0"]
+    if "first" in near or "first" in far:
+        stage["first"] = parts["stages.0.first"]
+    if "layer" in near:
+        stage["layer"] = {"each": [parts["stages.0.layer.each.0"]]}
+    defaults = {**parts["defaults"], "first": parts["defaults.first"]}
+    faults = told(space_of_document({**BASE, "defaults": defaults, "stages": [stage]}))
+    nearer = "expansion` or `expanded_channels" if key == "expansion" else key
+    where = "stage" if key in ("depth", "stride", "out_channels", "scale") else "layer"
+    problem = f"never used: every {where} that is built has a nearer `{nearer}`"
+    assert faults == [(f"{far}.{key}", problem)]
+
+
+def test_a_replaced_value_stands_at_its_own_line_and_column():
+    text = """\
+schema: mnas.space/1
+name: replaced
+input: {channels: 3, resolution: 16}
+stem: {kernel: 3, stride: 2, out_channels: 8, activation: relu}
+defaults:
+  op: inverted_residual
+  kernel: [3, 5]
+  expansion: 2
+stages:
+  - {kernel: 3, out_channels: 16, activation: relu, layer: [{expanded_channels: 8}]}
+head: [{op: pool}]
+"""
+    faults = space_from_yaml(text).warnings()
+    assert [(fault.place, fault.line, fault.column) for fault in faults] == [
+        ("defaults.kernel", 7, 11),
+        ("defaults.expansion", 8, 14),
+    ]
+
+
+def test_a_value_that_one_stage_or_layer_still_takes_is_not_told():
+    stage = {**FIELDS, "out_channels": 16}
+    bare = {key: value for key, value in stage.items() if key != "kernel"}
+    top = {**BASE, "defaults": {"kernel": [3, 5]}}
+    assert told(space_of_document({**top, "stages": [stage, bare]})) == []
+    deep = {**stage, "kernel": 5, "depth": [1, 2], "first": {"kernel": 3}}
+    assert told(space_of_document({**BASE, "stages": [deep]})) == []
+
+
+def test_keys_that_every_network_replaces_are_told():
+    stages = [{**FIELDS, "out_channels": 16}]
+    options = [
+        {"name": name, "stages": stages, "width": width, "defaults": {"kernel": 5, "se": None}}
+        for name, width in (("a", 1.0), ("b", 2.0))
+    ]
+    options[1].pop("defaults")
+    document = {**BASE, "stages": stages, "defaults": {"kernel": 3}, "network": options}
+    assert [place for place, _ in told(space_of_document(document))] == [
+        "stages",
+        "defaults.kernel",
+        "network.0.defaults.kernel",
+    ]
+
+
+def test_a_network_that_says_the_same_as_another_is_a_duplicate():
+    options = [{"name": "a", "width": 0.5}, {"name": "b", "width": 1.0}, {"name": "c"}]
+    document = {**BASE, "stages": [{**FIELDS, "out_channels": 16}], "network": options}
+    (fault,) = told(space_of_document(document))
+    assert fault == ("network.2", "the same networks as option 'b', in every context")
+
+
+def test_a_depth_that_adds_only_identities_is_dead():
+    layers = {"op": "identity", "first": {**FIELDS, "op": "conv"}, "out_channels": 16}
+    del layers["first"]["expansion"]
+    (fault,) = told(space({}, stages=[{**layers, "depth": [1, 2, 3]}]))
+    assert fault == ("stages.0.depth", "never matters: every option gives the same networks")
+
+
+@settings(max_examples=10, deadline=None)
+@given(space_documents(max_stages=1), st.data())
+def test_without_what_is_never_used_the_networks_are_the_same(document, data):
+    """Fields are written once more where something nearer may replace them."""
+    stage = data.draw(st.sampled_from(document["stages"]))
+    key = data.draw(st.sampled_from(sorted({"kernel", "activation", "residual"} & set(stage))))
+    document = {**document, "defaults": {**document.get("defaults", {}), key: stage[key]}}
+    linted = space_of_document(document)
+    for fault in linted.warnings():
+        if fault.problem.startswith("never used"):
+            *outer, name = [int(s) if s.isdigit() else s for s in fault.place.split(".")]
+            less = copy.deepcopy(document)
+            del functools.reduce(operator.getitem, outer, less)[name]
+            assert set(space_of_document(less).enumerate()) == set(linted.enumerate())
 
 
 def test_a_stage_that_is_never_built_is_told():
