@@ -25,6 +25,7 @@ from mnas.arch.blocks import BLOCKS
 from mnas.arch.errors import Fault, InvalidArchitectureError, did_you_mean
 from mnas.arch.heads import HeadItem
 from mnas.arch.layers import Padding
+from mnas.arch.mending import is_certain, mend
 from mnas.arch.operators import added_operators
 from mnas.arch.pieces import Block, Stem
 
@@ -66,12 +67,34 @@ def architecture_from_json(cls: type[AnyArchitecture], text: str | bytes) -> Any
         door = _validated(text)
     except ValidationError as error:
         model = document_of(tuple(BLOCKS.values()))
-        raise InvalidArchitectureError(subject, faults_of(error, model)) from None
-    repeated = list(_repeated_fields(json.loads(text, object_pairs_hook=_Pairs), ()))
-    if repeated:
-        raise InvalidArchitectureError(subject, repeated)
+        faults = faults_of(error, model)
+        if error.errors(include_url=False)[0]["type"] != "json_invalid":
+            faults += _repeated(text)
+            faults += _hidden(cls, text, faults)
+        raise InvalidArchitectureError(subject, faults) from None
     values = {name: getattr(door, name) for name in type(door).model_fields if name != "schema_"}
-    return cls(**values)
+    repeated = _repeated(text)
+    if not repeated:
+        return cls(**values)
+    try:
+        cls(**values)
+    except InvalidArchitectureError as error:
+        repeated += error.faults
+    raise InvalidArchitectureError(subject, repeated)
+
+
+def _hidden(cls: type[Architecture], text: str | bytes, told: list[Fault]) -> list[Fault]:
+    """Faults of the sizes in a document whose fields have faults: of all that can be read."""
+    document = json.loads(text)
+    unsure = mend(document, told)
+    try:
+        door = _validated(json.dumps(document))
+        cls(**{name: getattr(door, name) for name in type(door).model_fields if name != "schema_"})
+    except ValidationError:
+        return []
+    except InvalidArchitectureError as error:
+        return [fault for fault in error.faults if is_certain(fault, told, document, unsure)]
+    return []
 
 
 def _validated(text: str | bytes) -> _DocumentTop:
@@ -87,6 +110,10 @@ def _validated(text: str | bytes) -> _DocumentTop:
         if not asks_for_more or not added_operators():
             raise
     return document_of((*own, *added_operators().values())).model_validate_json(text)
+
+
+def _repeated(text: str | bytes) -> list[Fault]:
+    return list(_repeated_fields(json.loads(text, object_pairs_hook=_Pairs), ()))
 
 
 class _Pairs(list[tuple[str, Any]]):

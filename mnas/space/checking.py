@@ -20,6 +20,7 @@ from mnas.space.grammar import (
 from mnas.space.yaml_document import Place
 
 Found = tuple[Place, str, bool]  # place, problem, whether the key is meant and not its value
+TWICE = "stands here twice; options must differ"
 
 
 def check(document: object) -> Iterator[Found]:
@@ -36,6 +37,7 @@ def check(document: object) -> Iterator[Found]:
     options = document.get("network")
     partials = options if isinstance(options, list) else []
     given = set.intersection(*[set(p) for p in partials if isinstance(p, dict)] or [set()])
+    given &= grammar.network.keys()  # the name of an option is not that of the space
     keys = {
         name: replace(entry, required=entry.required and name not in given)
         for name, entry in grammar.top.items()
@@ -141,7 +143,7 @@ def _distinct(labels: list[Any], place: Place) -> Iterator[Found]:
     seen = set()
     for index, name in enumerate(labels):
         if name in seen:
-            yield (*place, index), f"{_short(name)} stands here twice; options must differ", False
+            yield (*place, index), f"{_short(name)} {TWICE}", False
         if not isinstance(name, list | dict):
             seen.add(name)
 

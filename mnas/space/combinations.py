@@ -13,18 +13,26 @@ from mnas.arch import (
     Stem,
 )
 from mnas.space.choices import Ask, Choice, Node, branches, resolve, values_of
-from mnas.space.layers import ImpossibleLayerError, Sizing
+from mnas.space.layers import HangsOn, ImpossibleLayerError, Sizing
+from mnas.space.mending import Doubts
 from mnas.space.shapes import Shape, entrances, sizings
 from mnas.space.templates import NetworkTemplate, SpaceTemplate, StageTemplate, Variant
 from mnas.space.walking import head_of, layer_of
 from mnas.space.yaml_document import Place
 
 
-def shape_faults(space: SpaceTemplate) -> Iterator[tuple[Place, str]]:
-    """Combinations that no network can be, each told once with what to do about it."""
+def shape_faults(space: SpaceTemplate, doubts: Doubts | None = None) -> Iterator[tuple[Place, str]]:
+    """Combinations that no network can be, each told once with what to do about it.
+
+    Args:
+        space: The merged file.
+        doubts: What may not be as it says, because the file has other faults.
+    """
     told: set[tuple[Place, str]] = set()
     for network in space.networks:
-        found = [*_stem_faults(network), *_stage_faults(network), *_head_faults(network)]
+        found = [*_stem_faults(network), *_stage_faults(network, doubts)]
+        if doubts is None or not doubts.head:
+            found += _head_faults(network)
         for place, kind, problem in found:
             if (place, kind) not in told:
                 told.add((place, kind))
@@ -40,9 +48,11 @@ def _stem_faults(network: NetworkTemplate) -> Iterator[_Told]:
             yield ("stem", "stride"), "vanished", "a resolution of 1 cannot be reduced"
 
 
-def _stage_faults(network: NetworkTemplate) -> Iterator[_Told]:
+def _stage_faults(network: NetworkTemplate, doubts: Doubts | None) -> Iterator[_Told]:
+    unsure = _in_doubt(doubts, ("stem",))  # what comes in
     for sizing, stage, passed in entrances(network):
         if stage is None:
+            unsure = _in_doubt(doubts, ("stem",))
             continue
         for (_, _, stride), sizes in passed.first.items():
             if stride > 1 and 1 in sizes:
@@ -52,15 +62,26 @@ def _stage_faults(network: NetworkTemplate) -> Iterator[_Told]:
                     f"the resolution vanishes: a 1x1 map comes to this stage of stride {stride}; "
                     "use higher resolutions or fewer strides",
                 )
+        own = _in_doubt(doubts, stage.place)
         for layer, shapes in zip(stage.layers, (passed.first, passed.rest), strict=False):
             for shape in shapes:
-                yield from _layer_faults(layer, shape, sizing, stage)
+                for told, hangs_on in _layer_faults(layer, shape, sizing, stage):
+                    is_sure = hangs_on == "fields" or not (own or unsure)
+                    if doubts is None or (is_sure and hangs_on != "all"):
+                        yield told
+        unsure = own or (unsure and 0 in values_of(stage.depth))
+
+
+def _in_doubt(doubts: Doubts | None, place: Place) -> bool:
+    return doubts is not None and doubts.about(place)
 
 
 def _layer_faults(
     layer: Node, shape: Shape, sizing: Sizing, stage: StageTemplate
-) -> Iterator[_Told]:
-    def run(ask: Ask) -> _Told | None:
+) -> Iterator[tuple[_Told, HangsOn]]:
+    """The faults of a layer, and what each hangs on."""
+
+    def run(ask: Ask) -> tuple[_Told, HangsOn] | None:
         chosen: dict[str, int] = {}
 
         def remember(choice: Choice) -> int:
@@ -69,7 +90,7 @@ def _layer_faults(
         try:
             layer_of(layer, shape, sizing, stage.scale, remember)
         except ImpossibleLayerError as error:
-            return _impossible(layer, chosen, stage, error)
+            return _impossible(layer, chosen, stage, error), error.hangs_on
         return None
 
     for _, told in branches(run):

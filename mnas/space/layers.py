@@ -1,7 +1,7 @@
 """From the resolved fields of one layer to its block: expansion, width, SE and rounding."""
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from mnas.arch import (
     SE,
@@ -36,6 +36,7 @@ OP_FIELDS: dict[str, tuple[str, ...]] = {
 }
 SAME = ("expansion", "expanded_channels")  # two ways to state `width`
 _OF_THE_STAGE = ("stride", "out_channels")
+UNSAID = "?"  # stands for an operator that a faulty file does not say, so that the rest is checked
 OPTIONAL: dict[str, Any] = {
     "pointwise_activation": None,
     "se": None,
@@ -49,8 +50,15 @@ def op_fields(op: str) -> tuple[str, ...]:
 
     `width` is `expansion` or `expanded_channels`, whichever stands nearest.
     """
+    if op == UNSAID:
+        return ()
     known = OP_FIELDS.get(op)
     return known if known is not None else _added_fields(op)
+
+
+def when_missing(name: str) -> Any:
+    """The value of a field that a file leaves out; a mild one where it may not, for the checks."""
+    return _MILD.get(name, OPTIONAL.get(name, 3))
 
 
 @functools.cache
@@ -68,12 +76,15 @@ def _fields_of(op: str) -> tuple[OperatorField, ...]:
 _ANY_SIZE = 1 << 16  # pixels; whether a resolution vanishes is found elsewhere
 
 
+HangsOn = Literal["fields", "shape", "all"]  # of the layer; the shape that comes in; both
+
+
 class ImpossibleLayerError(Exception):
     """A combination that no layer can be; found when a file is loaded, so nobody else meets it."""
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, *, hangs_on: HangsOn = "fields") -> None:
         super().__init__(problem)
-        self.field, self.problem = field, problem
+        self.field, self.problem, self.hangs_on = field, problem, hangs_on
 
 
 class Rounding(NamedTuple):
@@ -112,6 +123,9 @@ class Expansion(NamedTuple):
             assert self.channels is not None
             return sizing.scaled(self.channels, scale)
         return in_channels if self.ratio == 1 else sizing.rounding(in_channels * self.ratio)
+
+
+_MILD = {"width": Expansion(ratio=2, channels=None), "activation": "relu"}
 
 
 class Squeeze(NamedTuple):
@@ -158,12 +172,15 @@ def layer_block(
     """
     in_channels, out_channels, stride = shape
     given = dict(zip(op_fields(op), values, strict=True))
+    if op == UNSAID:
+        return None
     if op == "identity":
         if in_channels != out_channels or stride != 1:
             raise ImpossibleLayerError(
                 "op",
                 f"'identity' cannot change the shape: {in_channels} -> {out_channels} channels, "
                 f"stride {stride}",
+                hangs_on="shape",
             )
         return None
     if op not in OP_FIELDS:
@@ -217,7 +234,7 @@ def _added_block(
             values[name] = sizing.scaled(value, scale) if field.is_channels else value
     block: Block = kind(**values)
     for name, problem in block.problems(in_channels, _ANY_SIZE):
-        raise ImpossibleLayerError(name.partition(".")[0], problem)
+        raise ImpossibleLayerError(name.partition(".")[0], problem, hangs_on="all")
     return block
 
 

@@ -1,11 +1,13 @@
 """From a file to a search space, with every fault of the file told at once."""
 
 from pathlib import Path
+from typing import Any
 
 from mnas.arch import Fault, InvalidFileError, UnknownNameError, shipped_folder
-from mnas.space.checking import check
+from mnas.space.checking import Found, check
 from mnas.space.combinations import shape_faults
 from mnas.space.errors import InvalidSpaceError
+from mnas.space.mending import mend
 from mnas.space.merging import merge_space
 from mnas.space.space import SearchSpace
 from mnas.space.yaml_document import Place, YamlDocument, parse_yaml, read_yaml
@@ -36,15 +38,27 @@ def load_space(path_or_shipped_name: str | Path) -> SearchSpace:
 
 def space_of(document: YamlDocument) -> SearchSpace:
     """The space that a document says; see `load_space`."""
-    faults = [_fault(document, *found) for found in check(document.value)]
-    if not faults:
-        template, missing = merge_space(document.value)
-        found = missing or list(shape_faults(template))
-        faults = [_fault(document, place, problem) for place, problem in found]
+    faults = [_fault(document, *found) for found in _all_found(document.value)]
     if faults:
         faults.sort(key=lambda fault: (fault.line or 0, fault.column or 0))
         raise InvalidSpaceError(f"{document.path} is not a search space:", faults)
     return SearchSpace.of(document)
+
+
+def _all_found(value: Any) -> list[Found]:
+    """Every fault of a document: of its grammar, its missing fields, its shapes."""
+    found = list(check(value))
+    mended = mend(value, found)
+    if mended is None:
+        return found
+    whole, doubts = mended
+    template, missing = merge_space(whole)
+    unsure = doubts if found else None
+    told = {place for place, _, _ in found}
+    for place, problem in (*missing, *shape_faults(template, unsure)):
+        if place not in told:
+            found.append((place, problem, False))
+    return found
 
 
 def space_from_yaml(text: str, path: str = "<text>") -> SearchSpace:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mnas.space.choices import Fixed, Node, Pick, values_of
-from mnas.space.layers import OPTIONAL, SAME, op_fields
+from mnas.space.layers import OP_FIELDS, OPTIONAL, SAME, UNSAID, op_fields, when_missing
 from mnas.space.nodes import FIELD_MAKERS, Called, node_of
 from mnas.space.templates import StageTemplate, Variant
 from mnas.space.yaml_document import Place
@@ -134,11 +134,15 @@ class MergedStage:
             nodes[name] = node_of(value, where, called, FIELD_MAKERS.get(name, Fixed))
         if "op" not in nodes:
             self._faults.append(((*place, "op"), "this field is required"))
-        op = nodes.get("op", Fixed("identity"))
+        op = nodes.get("op", Fixed(UNSAID))
+        before = len(self._faults)
+        parts = {name: self._needed(name, nodes, place) for name in values_of(op)}
+        if len(self._faults) > before and not OP_FIELDS.keys() >= parts.keys():
+            op, parts = Fixed(UNSAID), {UNSAID: ()}  # what a package's fields may be it alone knows
         return Variant(
             place=place,
             op=op,
-            parts={name: self._needed(name, nodes, place) for name in values_of(op)},
+            parts=parts,
             places={name: entry.place for name, entry in fields.items()}
             | ({"layer": layer} if layer is not None else {}),
             nodes=nodes,
@@ -152,5 +156,5 @@ class MergedStage:
             if not given and name not in OPTIONAL:
                 wanted = " or ".join(f"`{key}`" for key in keys)
                 self._faults.append(((*place, keys[0]), f"op {op!r} needs {wanted}"))
-            found.append(given[0] if given else Fixed(OPTIONAL.get(name, 3)))
+            found.append(given[0] if given else Fixed(when_missing(name)))
         return tuple(found)

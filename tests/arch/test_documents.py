@@ -149,6 +149,39 @@ def test_all_faults_of_the_fields_are_told_at_once_with_their_places() -> None:
     }
 
 
+def test_faults_of_the_fields_hide_none_of_the_sizes() -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        blocks = document["blocks"]
+        document["input"]["resolution"] = 224.0
+        document["dropout"] = 2
+        blocks[0] |= {"se": {"channels": 3}, "kernel": 4}
+        blocks[1] |= {"op": "invertedresidual", "out_channels": 25}
+        blocks[2] |= {"residual": True, "kernal": 3}  # 25 channels come in, 24 go out
+        blocks[3] |= {"out_channels": "many"}
+        blocks[4] |= {"residual": True}  # after a block of unknown channels: not judged
+        blocks[5] |= {"out_channels": 0}
+        document["head"][0]["out_channels"] = -1
+        document["head"][2]["bias"] = "no"
+
+    faults = faults_of(changed(spoil))
+
+    assert sorted(faults) == [
+        "blocks.0.kernel",
+        "blocks.0.se.activation",
+        "blocks.0.se.gate",
+        "blocks.1.op",
+        "blocks.2.kernal",
+        "blocks.2.residual",
+        "blocks.3.out_channels",
+        "blocks.5.out_channels",
+        "blocks.5.residual",
+        "dropout",
+        "head.0.out_channels",
+        "head.2.bias",
+        "input.resolution",
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [

@@ -377,3 +377,8 @@ def test_the_digest_does_not_see_comments_and_flow():
     )
     assert space_from_yaml(spread).digest == space_from_yaml(GOOD).digest
     assert space_with("depth: 2", "depth: 3").digest != space_from_yaml(GOOD).digest
+
+
+def test_the_names_of_networks_are_not_the_name_of_the_space():
+    text = GOOD.replace("name: tiny\n", "network: [{name: a}, {name: b, width: 2.0}]\n")
+    assert ("name", 1, 1) in faults_of(text)
