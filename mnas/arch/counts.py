@@ -70,23 +70,28 @@ def count(arch: Architecture) -> Counts:
         Its parameters, MACs and peak activation memory, whole and block by block.
     """
     planned = plan(arch)
-    blocks = tuple(
-        BlockCounts(place=place, params=params, macs=macs, peak_activation_bytes=peak)
-        for place, (params, macs, peak) in zip(
-            planned.places, map(block_counts, planned.blocks), strict=True
-        )
-    )
-    params = sum(block.params for block in blocks)
+    blocks = tuple(map(_placed, planned.places, planned.blocks))
+    params = sum([block.params for block in blocks])
     return Counts(
         params=params,
         params_without_classifier=params - blocks[-1].params,
-        macs=sum(block.macs for block in blocks),
-        peak_activation_bytes=max(block.peak_activation_bytes for block in blocks),
+        macs=sum([block.macs for block in blocks]),
+        peak_activation_bytes=max([block.peak_activation_bytes for block in blocks]),
         blocks=blocks,
     )
 
 
-@functools.lru_cache(maxsize=200_000)
+# As in planning: networks share their blocks, so counting one is adding up what is known.
+_cached = functools.lru_cache(maxsize=200_000)
+
+
+@_cached
+def _placed(place: str, block: PlannedBlock) -> BlockCounts:
+    params, macs, peak = block_counts(block)
+    return BlockCounts(place=place, params=params, macs=macs, peak_activation_bytes=peak)
+
+
+@_cached
 def block_counts(block: PlannedBlock) -> tuple[int, int, int]:
     """Parameters, MACs and peak activation bytes of one planned block; see `Counts`."""
     held = _elements(block.in_channels, block.size) if block.residual else 0

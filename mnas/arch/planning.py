@@ -45,6 +45,10 @@ class PlannedBlock:
     residual: bool
     padding: Padding
 
+    def __hash__(self) -> int:
+        """Of the key, whose hash Python keeps: planned blocks are looked up by the million."""
+        return hash(self.key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -80,14 +84,16 @@ def plan(arch: Architecture) -> Plan:
     planned.append(
         plan_classifier(arch.num_classes, last.out_channels, last.out_size, arch.dropout)
     )
-    return Plan(
-        blocks=tuple(planned),
-        places=(
-            "stem",
-            *(f"blocks.{index}" for index in range(len(arch.blocks))),
-            *(f"head.{index}" for index in range(len(arch.head))),
-            "classifier",
-        ),
+    return Plan(blocks=tuple(planned), places=_places(len(arch.blocks), len(arch.head)))
+
+
+@functools.lru_cache(maxsize=1000)
+def _places(blocks: int, head: int) -> tuple[str, ...]:
+    return (
+        "stem",
+        *(f"blocks.{index}" for index in range(blocks)),
+        *(f"head.{index}" for index in range(head)),
+        "classifier",
     )
 
 

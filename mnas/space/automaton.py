@@ -9,11 +9,11 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mnas.arch import Block, HeadItem, Stem
+from mnas.arch import Architecture, Block, HeadItem, HeadPool, Input, Stem
 from mnas.space.choices import Ask, Choice, branches, resolve
 from mnas.space.layers import Sizing
+from mnas.space.positions import head_of, layer_of
 from mnas.space.templates import NetworkTemplate, SpaceTemplate, StageTemplate
-from mnas.space.walking import head_of, layer_of
 
 
 class Top(NamedTuple):
@@ -22,6 +22,20 @@ class Top(NamedTuple):
     network: NetworkTemplate
     resolution: int
     stem: Stem
+
+    def frame(self, name: str) -> Architecture:
+        """An architecture of this name that has nothing else yet; see `Architecture.with_body`."""
+        return Architecture(
+            name=name,
+            input=Input(channels=self.network.channels, resolution=self.resolution),
+            num_classes=self.network.num_classes,
+            padding=self.network.padding,
+            norm=self.network.norm,
+            dropout=self.network.dropout,
+            stem=self.stem,
+            blocks=(),
+            head=(HeadPool(),),
+        )
 
     def fixed(self) -> tuple[Any, ...]:
         """Everything but the network it came from: two options may say the same."""

@@ -15,9 +15,9 @@ from mnas.arch import (
 from mnas.space.choices import Ask, Choice, Node, branches, resolve, values_of
 from mnas.space.layers import HangsOn, ImpossibleLayerError, Sizing
 from mnas.space.mending import Doubts
+from mnas.space.positions import head_of, layer_of
 from mnas.space.shapes import Shape, entrances, sizings
 from mnas.space.templates import NetworkTemplate, SpaceTemplate, StageTemplate, Variant
-from mnas.space.walking import head_of, layer_of
 from mnas.space.yaml_document import Place
 
 

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 from typing import NamedTuple
 
-from mnas.arch import Architecture, Block, HeadItem, Input
+from mnas.arch import Architecture, Block, HeadItem
 from mnas.space.automaton import Automaton, State, Top
 from mnas.space.errors import TooManyStepsError
 
@@ -70,18 +70,7 @@ class DistinctArchitectures:
                     states = after
                     break
                 number -= self._counts[after]
-        network = top.network
-        return Architecture(
-            name=name,
-            input=Input(channels=network.channels, resolution=top.resolution),
-            num_classes=network.num_classes,
-            padding=network.padding,
-            norm=network.norm,
-            dropout=network.dropout,
-            stem=top.stem,
-            blocks=tuple(blocks),
-            head=self._ordered(states).heads[number],
-        )
+        return top.frame(name).with_body(tuple(blocks), self._ordered(states).heads[number])
 
     def _ordered(self, states: _States) -> _Ways:
         """The ways in an order that does not hang on hashes, so that a seed draws the same."""

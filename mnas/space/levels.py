@@ -83,7 +83,6 @@ class _Builder:
         self._columns = {choice.name: index for index, choice in enumerate(choices)}
         self._radices = [len(choice.options) for choice in choices]
         self._blocks: dict[PlannedBlock, int] = {}
-        self._seen: dict[int, tuple[int, PlannedBlock]] = {}  # by identity, since hashing is slow
         self._emissions: dict[tuple[int, ...], int] = {(): 0}
         self._entries = 0
 
@@ -145,14 +144,8 @@ class _Builder:
             yield _Way({c.name: i for c, i in asked.items()}, emitted, None)
 
     def _emission(self, planned: Iterable[PlannedBlock]) -> int:
-        numbers = []
-        for block in planned:
-            seen = self._seen.get(id(block))
-            if seen is None:
-                seen = (self._blocks.setdefault(block, len(self._blocks)), block)
-                self._seen[id(block)] = seen
-            numbers.append(seen[0])
-        return self._emissions.setdefault(tuple(numbers), len(self._emissions))
+        numbers = tuple(self._blocks.setdefault(block, len(self._blocks)) for block in planned)
+        return self._emissions.setdefault(numbers, len(self._emissions))
 
     def _levels(self, ways: list[list[_Way]], order: list[str]) -> tuple[list[Level], list[_Node]]:
         """The levels of one position, and the nodes after it.

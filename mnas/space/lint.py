@@ -20,6 +20,7 @@ from mnas.space.choices import (
     values_of,
 )
 from mnas.space.layers import Sizing
+from mnas.space.positions import head_of
 from mnas.space.shapes import Passage, entrances, heads, leaves, sizings, stems
 from mnas.space.templates import (
     NetworkTemplate,
@@ -29,7 +30,6 @@ from mnas.space.templates import (
     layer_choices,
 )
 from mnas.space.unused import unused_fields
-from mnas.space.walking import head_of
 from mnas.space.yaml_document import Place, YamlDocument
 
 Outcomes = dict[int, set[Any]]  # option index -> (everything else, what comes of it)

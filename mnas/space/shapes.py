@@ -21,8 +21,8 @@ from mnas.arch import (
 from mnas.arch.layers import halved
 from mnas.space.choices import Ask, Choice, Node, branches, values_of
 from mnas.space.layers import Sizing
+from mnas.space.positions import head_of, layer_of
 from mnas.space.templates import NetworkTemplate, SpaceTemplate, StageTemplate
-from mnas.space.walking import head_of, layer_of
 
 State = tuple[int, int]  # channels, size
 Shape = tuple[int, int, int]  # in_channels, out_channels, stride

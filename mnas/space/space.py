@@ -21,7 +21,7 @@ from mnas.space.merging import merge_space
 from mnas.space.sizes import Size, size_of
 from mnas.space.skeleton import SkeletonPart, skeleton_of
 from mnas.space.templates import all_choices
-from mnas.space.walking import walk
+from mnas.space.walking import Paths
 from mnas.space.yaml_document import YamlDocument
 
 if TYPE_CHECKING:
@@ -113,11 +113,13 @@ class SearchSpace:
         """
         if distinct:
             return _distinct(self).draw(rng, self.name)
-        return self._sampled(rng)[0]
+        return self._paths.draw(rng.random)
 
     def sample_choices(self, rng: random.Random) -> dict[str, Option]:
         """Random active choices; `decode` gives what `sample` gives from the same numbers."""
-        return self._options(self._sampled(rng)[1])
+        draw = rng.random
+        _, chosen = self._paths.walk(lambda choice: int(draw() * len(choice.options)))
+        return {name: self._choices[name].options[index] for name, index in chosen.items()}
 
     def suggest(self, trial: Trial) -> Architecture:
         """The architecture that an optuna trial suggests; it is asked for active choices only."""
@@ -126,7 +128,7 @@ class SearchSpace:
             options = choice.options
             return index_of(options, trial.suggest_categorical(choice.name, options))
 
-        return walk(self._identified.template, choose)[0]
+        return self._paths.walk(choose)[0]
 
     def decode(self, choices: Mapping[str, Option]) -> Architecture:
         """The architecture of some choices.
@@ -155,7 +157,7 @@ class SearchSpace:
                 faults.append(f"{choice.name}: got {got!r}; options: {_listed(choice)}")
             return 0
 
-        arch, _ = walk(self._identified.template, choose)
+        arch, _ = self._paths.walk(choose)
         if faults:
             lines = "".join(f"\n  {fault}" for fault in faults)
             raise InvalidChoicesError(f"not the choices of an architecture of {self.name}:{lines}")
@@ -193,8 +195,7 @@ class SearchSpace:
         Raises:
             OutsideSpaceError: The space does not hold the architecture.
         """
-        template = self._identified.template
-        return list(variation.neighbours(template, self._choices, arch, self.encode(arch)))
+        return list(variation.neighbours(self._paths, self._choices, arch, self.encode(arch)))
 
     def mutate(self, arch: Architecture, rng: random.Random) -> Architecture:
         """A random neighbour: one active choice changed; the same architecture if it has none.
@@ -204,8 +205,7 @@ class SearchSpace:
         Raises:
             OutsideSpaceError: The space does not hold the architecture.
         """
-        template = self._identified.template
-        return variation.mutated(template, self._choices, arch, self.encode(arch), rng)
+        return variation.mutated(self._paths, self._choices, arch, self.encode(arch), rng)
 
     def cross(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
         """Uniform crossover: each choice that both parents have comes from either.
@@ -215,14 +215,12 @@ class SearchSpace:
         Raises:
             OutsideSpaceError: The space does not hold a parent.
         """
-        return variation.crossed(
-            self._identified.template, self.encode(first), self.encode(second), rng
-        )
+        return variation.crossed(self._paths, self.encode(first), self.encode(second), rng)
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every architecture, one for each encoding, in file order; equal ones come again."""
-        template = self._identified.template
-        for _, arch in branches(lambda ask: walk(template, ask)[0]):
+        paths = self._paths
+        for _, arch in branches(lambda ask: paths.walk(ask)[0]):
             yield arch
 
     def cheapest(self, cost: Callable[[PlannedBlock], float]) -> Architecture:
@@ -294,16 +292,14 @@ class SearchSpace:
     def _automaton(self) -> Automaton:
         return automaton_of(self._identified)
 
-    def _sampled(self, rng: random.Random) -> tuple[Architecture, dict[str, int]]:
-        draw = rng.random
+    @property
+    def _paths(self) -> Paths:
+        return _paths_of(self._identified)
 
-        def choose(choice: Choice) -> int:
-            return int(draw() * len(choice.options))
 
-        return walk(self._identified.template, choose)
-
-    def _options(self, chosen: Mapping[str, int]) -> dict[str, Option]:
-        return {name: self._choices[name].options[index] for name, index in chosen.items()}
+@functools.lru_cache(maxsize=16)
+def _paths_of(space: Identified) -> Paths:
+    return Paths(automaton_of(space))
 
 
 @functools.lru_cache(maxsize=16)

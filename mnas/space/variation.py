@@ -5,34 +5,33 @@ from collections.abc import Iterator, Mapping
 
 from mnas.arch import Architecture
 from mnas.space.choices import Choice, Option, index_of
-from mnas.space.templates import SpaceTemplate
-from mnas.space.walking import walk
+from mnas.space.walking import Paths
 
 Choices = Mapping[str, Choice]
 Options = Mapping[str, Option]
 
 
 def neighbours(
-    space: SpaceTemplate, choices: Choices, arch: Architecture, own: Options
+    paths: Paths, choices: Choices, arch: Architecture, own: Options
 ) -> Iterator[Architecture]:
     """The networks that differ in one choice, without repetition, in file order.
 
     Args:
-        space: The merged file.
+        paths: Through the space.
         choices: All its choices.
         arch: Where to start.
         own: Its active choices.
     """
     told = {arch.id}
     for name, option in _changes(choices, own):
-        near = completed(space, {**own, name: option})
+        near = completed(paths, {**own, name: option})
         if near.id not in told:
             told.add(near.id)
             yield near
 
 
 def mutated(
-    space: SpaceTemplate, choices: Choices, arch: Architecture, own: Options, rng: random.Random
+    paths: Paths, choices: Choices, arch: Architecture, own: Options, rng: random.Random
 ) -> Architecture:
     """A network that differs in one choice; the same one when there is none.
 
@@ -45,7 +44,7 @@ def mutated(
     while changes:
         name = rng.choice(list(changes))
         option = changes[name].pop(rng.randrange(len(changes[name])))
-        near = completed(space, {**own, name: option})
+        near = completed(paths, {**own, name: option})
         if near.id != arch.id:
             return near
         if not changes[name]:
@@ -53,9 +52,7 @@ def mutated(
     return arch
 
 
-def crossed(
-    space: SpaceTemplate, first: Options, second: Options, rng: random.Random
-) -> Architecture:
+def crossed(paths: Paths, first: Options, second: Options, rng: random.Random) -> Architecture:
     """A child with each active choice of either parent; of one that both have, by a coin."""
     names = list(dict.fromkeys((*first, *second)))
     given = {}
@@ -63,10 +60,10 @@ def crossed(
         coin = rng.random() < 0.5
         parent = first if name in first and (coin or name not in second) else second
         given[name] = parent[name]
-    return completed(space, given)
+    return completed(paths, given)
 
 
-def completed(space: SpaceTemplate, choices: Options) -> Architecture:
+def completed(paths: Paths, choices: Options) -> Architecture:
     """The network of some choices; those that are missing repeat the layer before, if they can."""
     given = dict(choices)
 
@@ -82,7 +79,7 @@ def completed(space: SpaceTemplate, choices: Options) -> Architecture:
         given[choice.name] = choice.options[0]
         return 0
 
-    return walk(space, choose)[0]
+    return paths.walk(choose)[0]
 
 
 def _changes(choices: Choices, own: Options) -> Iterator[tuple[str, Option]]:

@@ -1,78 +1,130 @@
-"""The one walk from choices to an architecture; its users differ in how they choose."""
+"""The one walk from choices to an architecture; its users differ in how they choose.
+
+The automaton says where each choice leads. What it said is kept as a tree of forks for each state,
+which grows where it is walked, so that a walk is a look-up for each choice.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from mnas.arch import Architecture, Block, HeadItem, Input
-from mnas.space.choices import Ask, Choice, Fixed, Node, resolve
-from mnas.space.layers import Sizing, layer_block
-from mnas.space.templates import NetworkTemplate, SpaceTemplate, Variant
+from mnas.arch import Architecture
+from mnas.space.automaton import Automaton, State
+from mnas.space.choices import Choice
 
 
-def walk(
-    space: SpaceTemplate, choose: Callable[[Choice], int]
-) -> tuple[Architecture, dict[str, int]]:
-    """Build the architecture that a way of choosing leads to.
+class Fork(NamedTuple):
+    """A choice, and where each of its options leads."""
+
+    choice: Choice
+    ways: "tuple[Way, ...]"
+
+
+class Place:
+    """Where the choices of one position have led.
+
+    Attributes:
+        passed: What the position is: the architecture but for its body, a block, or the head;
+            None where nothing stands.
+        state: Of the next position; None after the head.
+        ahead: The ways through the next position; None until somebody walked on.
+    """
+
+    __slots__ = ("ahead", "passed", "state")
+
+    def __init__(self, passed: Any, state: State | None) -> None:
+        self.passed, self.state = passed, state
+        self.ahead: Way | None = None
+
+
+Way = Fork | Place
+
+
+class Paths:
+    """Every way through a space, as far as it was walked.
 
     Args:
-        space: Where to walk.
-        choose: Gives the index of an option; asked once for each active choice.
-
-    Returns:
-        The architecture, and the index chosen for each active choice, in the order asked.
+        automaton: Of the space.
     """
-    chosen: dict[str, int] = {}
 
-    def ask(choice: Choice) -> int:
-        index = chosen.get(choice.name)
-        if index is None:
-            index = chosen[choice.name] = choose(choice)
-        return index
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
+        self._ahead: dict[State, Way] = {}
+        name = automaton.space.name
+        self._begin = _forks(
+            [(asked, Place(top.frame(name), state)) for top, state, asked in automaton.starts()]
+        )
 
-    network: NetworkTemplate = resolve(space.network, ask)
-    sizing = Sizing(resolve(network.width, ask), network.rounding)
-    resolution = resolve(network.resolution, ask)
-    stem = resolve(network.stem, ask).at(sizing)
-    blocks: list[Block] = []
-    channels = stem.out_channels
-    for stage in network.stages:
-        depth = resolve(stage.depth, ask)
-        if depth:
-            out_channels = sizing.scaled(resolve(stage.out_channels, ask), stage.scale)
-            stride = resolve(stage.stride, ask)
-        for layer in stage.layers[:depth]:
-            shape = (channels, out_channels, stride)
-            block = layer_of(layer, shape, sizing, stage.scale, ask)
-            if block is not None:
-                blocks.append(block)
-            channels, stride = out_channels, 1
-    architecture = Architecture(
-        name=space.name,
-        input=Input(channels=network.channels, resolution=resolution),
-        num_classes=network.num_classes,
-        padding=network.padding,
-        norm=network.norm,
-        dropout=network.dropout,
-        stem=stem,
-        blocks=tuple(blocks),
-        head=head_of(network, sizing, ask),
-    )
-    return architecture, chosen
+    def walk(self, choose: Callable[[Choice], int]) -> tuple[Architecture, dict[str, int]]:
+        """Build the architecture that a way of choosing leads to.
+
+        Args:
+            choose: Gives the index of an option; asked once for each active choice.
+
+        Returns:
+            The architecture, and the index chosen for each active choice, in the order asked.
+        """
+        chosen: dict[str, int] = {}
+        passed: list[Any] = []
+        way: Way | None = self._begin
+        while way is not None:
+            while type(way) is Fork:
+                choice, ways = way
+                index = chosen[choice.name] = choose(choice)
+                way = ways[index]
+            way = self._pass(way, passed)
+        return _architecture(passed), chosen
+
+    def draw(self, random: Callable[[], float]) -> Architecture:
+        """The architecture of `walk` where each choice is drawn, without saying what was chosen.
+
+        Args:
+            random: Gives numbers in [0, 1); asked once for each active choice.
+        """
+        passed: list[Any] = []
+        way: Way | None = self._begin
+        while way is not None:
+            while type(way) is Fork:
+                ways = way.ways
+                way = ways[int(random() * len(ways))]
+            way = self._pass(way, passed)
+        return _architecture(passed)
+
+    def _pass(self, place: Any, passed: list[Any]) -> "Way | None":
+        """Note what stands at a place; what lies ahead of it, None after the head."""
+        if place.passed is not None:
+            passed.append(place.passed)
+        if place.ahead is None and place.state is not None:
+            place.ahead = self._through(place.state)
+        ahead: Way | None = place.ahead
+        return ahead
+
+    def _through(self, state: State) -> Way:
+        """The ways through the position of a state."""
+        found = self._ahead.get(state)
+        if found is None:
+            if self._automaton.is_final(state):
+                heads = self._automaton.heads(state)
+                ways = [(asked, Place(head, None)) for head, asked in heads]
+            else:
+                steps = self._automaton.steps(state)
+                ways = [(step.asked, Place(step.block, step.state)) for step in steps]
+            found = self._ahead[state] = _forks(ways)
+        return found
 
 
-def layer_of(
-    layer: Node, shape: tuple[int, int, int], sizing: Sizing, scale: bool | str, ask: Ask
-) -> Block | None:
-    """The block of one layer, None for an identity; asks the choices its operator uses."""
-    variant: Variant = resolve(layer, ask)
-    op: str = resolve(variant.op, ask)
-    values: Any = tuple(
-        [node.value if type(node) is Fixed else resolve(node, ask) for node in variant.parts[op]]
-    )
-    return layer_block(op, values, shape, sizing, scale)
+def _architecture(passed: list[Any]) -> Architecture:
+    frame, *blocks, head = passed
+    architecture: Architecture = frame.with_body(tuple(blocks), head)
+    return architecture
 
 
-def head_of(network: NetworkTemplate, sizing: Sizing, ask: Ask) -> tuple[HeadItem, ...]:
-    """The head items; an option null leaves its item out."""
-    sizes = [resolve(node, ask) for node in network.head]
-    return tuple([item.at(sizing) for item in sizes if item is not None])
+def _forks(ways: list[tuple[dict[Choice, int], Place]], depth: int = 0) -> Way:
+    """The ways of one position as a tree; those that agree so far ask the same choice next."""
+    asked, place = ways[0]
+    if depth == len(asked):
+        return place
+    choice = list(asked)[depth]
+    options: list[list[tuple[dict[Choice, int], Place]]] = [[] for _ in choice.options]
+    for way in ways:
+        options[way[0][choice]].append(way)
+    return Fork(choice, tuple(_forks(own, depth + 1) for own in options))

@@ -279,6 +279,25 @@ def test_a_list_of_blocks_becomes_a_tuple() -> None:
     assert dataclasses.replace(BASE, blocks=list(BASE.blocks)) == BASE
 
 
+def test_another_body_is_what_replacing_it_gives() -> None:
+    blocks, head = BASE.blocks[:9], (HeadPool(), LINEAR)
+    for _ in range(2):  # the second time from memory
+        other = BASE.with_body(blocks, head)
+        assert other == dataclasses.replace(BASE, blocks=blocks, head=head)
+        assert (other.id, plan(other)) == (Architecture.from_json(other.to_json()).id, plan(other))
+
+
+def test_a_block_that_was_accepted_elsewhere_is_refused_where_it_cannot_be() -> None:
+    assert BASE.with_body(BASE.blocks, BASE.head) == BASE
+
+    with refuse("blocks.0.residual", "160 channels"):
+        BASE.with_body(BASE.blocks[-1:], BASE.head)
+    with refuse("blocks.2.expanded_channels", "an integer; got 72.0"):
+        BASE.with_body(with_block(2, expanded_channels=72.0), BASE.head)
+    with refuse("head", "exactly one item with op 'pool'"):
+        BASE.with_body(BASE.blocks, ())
+
+
 @pytest.mark.parametrize(
     ("place", "change"),
     [

@@ -24,7 +24,6 @@ from mnas.space.automaton import Automaton
 from mnas.space.choices import branches
 from mnas.space.levels import tables_of
 from mnas.space.variation import completed
-from mnas.space.walking import walk
 from tests.space.documents import space_of_document
 from tests.strategies import space_documents
 
@@ -34,9 +33,8 @@ SMALL = load_space("small_digits")
 
 def all_rows(space: SearchSpace, compiled: CompiledSpace) -> np.ndarray:
     """The canonical row of every encoding, by the scalar walk."""
-    template = space._identified.template
     rows = []
-    for asked, _ in branches(lambda ask: walk(template, ask)[0]):
+    for asked, _ in branches(lambda ask: space._paths.walk(ask)[0]):
         by_name = {choice.name: index for choice, index in asked.items()}
         rows.append([by_name.get(name, 0) for name in compiled.names])
     return np.array(rows, np.uint8).reshape(len(rows), len(compiled.names))
@@ -52,7 +50,7 @@ def mate_of(space: SearchSpace, compiled: CompiledSpace, row: np.ndarray, column
     """What `neighbours` makes of one changed choice."""
     own = compiled.choices_of(row)
     name = compiled.names[column]
-    return completed(space._identified.template, {**own, name: compiled.options[column][option]})
+    return completed(space._paths, {**own, name: compiled.options[column][option]})
 
 
 @settings(max_examples=15, deadline=None)
@@ -76,8 +74,7 @@ def test_the_active_choices_are_those_that_the_walk_asks(document, seed):
     compiled = space.compile()
     rows = draw_rows(compiled, 20, seed)
     for row, active in zip(rows, compiled.active(rows), strict=True):
-        _, asked = walk(
-            space._identified.template,
+        _, asked = space._paths.walk(
             lambda choice, row=row: int(row[compiled.names.index(choice.name)]),
         )
         assert {

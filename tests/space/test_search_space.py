@@ -25,7 +25,6 @@ from mnas.space import (
     load_space,
 )
 from mnas.space.choices import branches, index_of
-from mnas.space.walking import walk
 from tests.space.documents import space_of_document
 from tests.strategies import space_documents
 
@@ -43,10 +42,19 @@ def test_decode_undoes_encode_and_encode_gives_the_first_fit(document, seed):
     assert space.decode(choices) == arch
     assert space.contains(arch)
     assert space.why_not(arch) == ""
-    template = space._identified.template
-    found = branches(lambda ask: walk(template, ask)[0])
+    found = branches(lambda ask: space._paths.walk(ask)[0])
     first = next(asked for asked, other in found if other == arch)
     assert choices == {choice.name: choice.options[i] for choice, i in first.items()}
+
+
+@settings(max_examples=15, deadline=None)
+@given(space_documents(), seeds)
+def test_what_is_drawn_passes_every_check_again_and_is_drawn_alike(document, seed):
+    space = space_of_document(document)
+    for number in range(3):
+        drawn = space.sample(random.Random(seed + number))
+        assert dataclasses.replace(drawn) == drawn
+        assert space.decode(space.sample_choices(random.Random(seed + number))) == drawn
 
 
 @settings(max_examples=20, deadline=None)
