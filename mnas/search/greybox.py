@@ -82,7 +82,7 @@ class Greybox:
         z, extra, scale = evidence.standardised()
         model = fit(self._inputs(evidence.facts), z, extra, beliefs, choices=self._choices)
         model = self._with_pending(model, z, extra)
-        means, _ = model.predict(self._inputs(evidence.facts))
+        means = model.expect(self._inputs(evidence.facts))
         pool = self._ground.feasible(self._litter, rng, near=evidence.facts.rows[-_ELITE:])
         gain = _Gain(evidence.facts, means, scale, pool.costs, rng)
         pool, gains = self._evolved(pool, model, gain, rng)
@@ -128,9 +128,9 @@ class Greybox:
             return model
         facts = self._ground.recall(np.stack(list(self._pending.values())))
         inputs = self._inputs(facts)
-        expected, _ = model.predict(inputs)
+        expected = model.expect(inputs)
         return fit(
-            Inputs(*(np.concatenate(pair) for pair in zip(model.inputs, inputs, strict=True))),
+            model.inputs.stacked(inputs),
             np.concatenate([z, expected]),
             np.concatenate([extra, np.zeros(len(expected))]),
             model.beliefs,

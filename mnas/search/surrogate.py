@@ -20,15 +20,22 @@ class Inputs(NamedTuple):
     """What the process sees of n networks.
 
     Attributes:
-        options: (n, columns) one-hot options, scaled so that two equal networks have product 1.
+        options: (n, columns) one-hot options: a product is how many choices agree, exactly.
         sizes: (n, 2) log parameters and log MACs, standardised.
     """
 
-    options: Numbers
+    options: NDArray[np.float32]
     sizes: Numbers
 
     def __len__(self) -> int:
         return len(self.options)
+
+    def stacked(self, other: "Inputs") -> "Inputs":
+        """These, then others."""
+        return Inputs(
+            np.concatenate([self.options, other.options]),
+            np.concatenate([self.sizes, other.sizes]),
+        )
 
 
 class Beliefs(NamedTuple):
@@ -65,8 +72,8 @@ class Encoder:
         """Inactive choices are an option of their own."""
         starts = np.concatenate([[0], np.cumsum(self.radices.astype(np.intp) + 1)])
         columns = starts[:-1] + np.where(active, rows, self.radices)
-        options = np.zeros((len(rows), int(starts[-1])))
-        options[np.arange(len(rows))[:, None], columns] = 1 / np.sqrt(max(1, len(self.radices)))
+        options = np.zeros((len(rows), int(starts[-1])), np.float32)
+        options[np.arange(len(rows))[:, None], columns] = 1
         return Inputs(options, (sizes - self.middle) / self.spread)
 
 
@@ -90,11 +97,20 @@ class Surrogate:
 
     def predict(self, inputs: Inputs) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation of the true scores of n networks, each (n,)."""
+        from scipy.linalg.blas import dtrmm
+
         across = _covariance(self.inputs, inputs, self.beliefs, self.choices)
-        seen = self.whitening @ across
+        # The transposes are how Fortran sees these arrays: nothing is copied.
+        seen: Numbers = dtrmm(1.0, self.whitening.T, across.T, side=1).T
         prior = 2 + self.beliefs.alike + np.sum(inputs.sizes**2, axis=1)
         variance = np.maximum(prior - np.sum(seen**2, axis=0), 1e-9) * self.beliefs.scale
         return seen.T @ self.whitened, np.sqrt(variance)
+
+    def expect(self, inputs: Inputs) -> Numbers:
+        """The mean alone, (n,), at a fraction of the time."""
+        across = _covariance(self.inputs, inputs, self.beliefs, self.choices)
+        mean: Numbers = across.T @ (self.whitening.T @ self.whitened)
+        return mean
 
 
 def fit(
@@ -109,10 +125,10 @@ def fit(
         beliefs: Hyperparameters; see `believe`.
         choices: Number of choices of the space.
     """
-    from scipy.linalg import solve_triangular
+    from scipy.linalg.lapack import dtrtri
 
     triangle = _triangle(inputs, extra, beliefs, choices)
-    whitening = solve_triangular(triangle, np.eye(len(scores)), lower=True, check_finite=False)
+    whitening, _ = dtrtri(triangle, lower=1)  # a Cholesky factor has an inverse
     return Surrogate(
         inputs=inputs,
         beliefs=beliefs,
@@ -153,7 +169,9 @@ def _triangle(inputs: Inputs, extra: Numbers, beliefs: Beliefs, choices: int) ->
 
 
 def _covariance(first: Inputs, second: Inputs, beliefs: Beliefs, choices: int) -> Numbers:
-    same = first.options @ second.options.T
+    same = np.arange(choices + 1) / choices
     alike = beliefs.alike * np.exp((same - 1) * (choices / beliefs.reach))
-    covariance: Numbers = 1 + same + alike + first.sizes @ second.sizes.T
+    agreeing = (first.options @ second.options.T).astype(np.intp)
+    covariance: Numbers = (1 + same + alike).take(agreeing)
+    covariance += first.sizes @ second.sizes.T
     return covariance
