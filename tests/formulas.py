@@ -47,7 +47,7 @@ class FormulaExecutor(Executor):
             return []
         ticket, task = self._waiting.pop(0)
         if self._dies_after is not None and len(self.performed) >= self._dies_after:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("as kill -9 would")
         self.performed.append((task.architecture.id, task.epochs, task.seed))
         return [(ticket, self._score(task))]
 

@@ -18,6 +18,7 @@ from mnas.arch.errors import (
     MnasError,
     UnknownNameError,
     did_you_mean,
+    not_an_architecture,
 )
 from mnas.arch.files import (
     UnwritableFileError,
@@ -41,6 +42,7 @@ from mnas.arch.layers import (
 )
 from mnas.arch.machine import MachineLockError, machine_lock
 from mnas.arch.operators import (
+    BY_PACKAGES,
     InvalidBlockOperatorError,
     OperatorField,
     block_operator,
@@ -63,6 +65,7 @@ from mnas.arch.timm_notation import NoTimmTextError
 
 __all__ = [
     "BLOCKS",
+    "BY_PACKAGES",
     "SE",
     "Activate",
     "Activation",
@@ -115,6 +118,7 @@ __all__ = [
     "layer_macs",
     "layer_params",
     "machine_lock",
+    "not_an_architecture",
     "operator_fields",
     "plan",
     "plan_block",

@@ -4,6 +4,7 @@ import functools
 from dataclasses import dataclass
 
 from mnas.arch.architecture import Architecture
+from mnas.arch.errors import not_an_architecture
 from mnas.arch.layers import (
     Activate,
     Conv,
@@ -69,6 +70,8 @@ def count(arch: Architecture) -> Counts:
     Returns:
         Its parameters, MACs and peak activation memory, whole and block by block.
     """
+    if not isinstance(arch, Architecture):
+        raise not_an_architecture(arch, "mnas.count")
     planned = plan(arch)
     blocks = tuple(map(_placed, planned.places, planned.blocks))
     params = sum([block.params for block in blocks])

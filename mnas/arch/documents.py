@@ -26,7 +26,7 @@ from mnas.arch.errors import Fault, InvalidArchitectureError, did_you_mean
 from mnas.arch.heads import HeadItem
 from mnas.arch.layers import Padding
 from mnas.arch.mending import is_certain, mend
-from mnas.arch.operators import added_operators
+from mnas.arch.operators import BY_PACKAGES, added_operators
 from mnas.arch.pieces import Block, Stem
 
 Value = TypeVar("Value", bound=Hashable)
@@ -218,6 +218,8 @@ def _wording(found: ErrorDetails, path: tuple[str | int, ...], known: Iterable[s
         case "union_tag_invalid":
             allowed, tag = found["ctx"]["expected_tags"], found["ctx"]["tag"]
             near = did_you_mean(tag, [name.strip("'") for name in allowed.split(", ")])
+            if not near and path[0] == "blocks":
+                near = BY_PACKAGES
             return f"must be one of {allowed}; got {_short(tag)}{near}"
         case "json_invalid":
             return message

@@ -67,17 +67,33 @@ class InvalidFileError(_FaultyError):
     """A file that cannot be read, or is not what it should be; names file, place, line, column."""
 
 
+_MOST_LISTED = 30  # names in a message; of more, the nearest few
+
+
 class UnknownNameError(MnasError):
     """A name that is not among the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = tuple(sorted(known))
         self._arguments = (kind, name, names)
-        listed = ", ".join(names) or "none"
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, names)}; known: {listed}")
+        near = did_you_mean(name, names)
+        if len(names) <= _MOST_LISTED:
+            listed = f"known: {', '.join(names) or 'none'}"
+        else:
+            close = difflib.get_close_matches(_folded(name), names, n=5, cutoff=0)
+            listed = f"the nearest of the {len(names)} known: {', '.join(close)}"
+        super().__init__(f"unknown {kind} {name!r}{near}; {listed}")
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, tuple[str, ...]]]:
         return type(self), self._arguments  # else a worker's error could not be unpickled
+
+
+def not_an_architecture(value: object, asked_by: str) -> TypeError:
+    """What to raise where an `Architecture` was asked for and something else came."""
+    how = "mnas.Architecture.from_json(text) reads a document"
+    if isinstance(value, str):
+        how = f"mnas.load_published({value!r}) gives a published network by its name, {how}"
+    return TypeError(f"{asked_by} takes an Architecture; got {value!r}. {how}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

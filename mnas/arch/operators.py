@@ -25,6 +25,7 @@ from mnas.arch.pieces import (
 )
 
 GROUP = "mnas.blocks"
+BY_PACKAGES = f"; installed packages may add operators (entry point {GROUP!r})"
 _NEEDED = ("op", "stride", "out_channels", "residual")
 # Words that have another meaning in a space file, or in the key of a table row.
 _OF_A_STAGE = ("name", "depth", "scale", "first", "layer", "each", "expansion", "width")
@@ -102,6 +103,7 @@ def operator_problems(kind: Any, op: str) -> Iterator[str]:
     if not (isinstance(kind, type) and is_dataclass(kind)):
         yield f"must be a frozen dataclass; got {kind!r}"
         return
+    # typeshed does not know what @dataclass keeps of its arguments.
     if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         yield "must be a frozen dataclass: @dataclass(frozen=True, slots=True, kw_only=True)"
     for method in ("plan", "problems"):

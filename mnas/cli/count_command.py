@@ -67,7 +67,7 @@ def count_network(
     with answering(as_json) as answer:
         arch = read_architecture(network)
         text = timm_text(arch) if timm else None
-        counted = _counted(arch, thop and not timm, text)
+        counted = _counted(arch, thop and (as_json or not timm), text)
         answer.give(counted, lambda: text.splitlines() if text else _show(arch, counted))
 
 

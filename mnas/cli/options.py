@@ -95,12 +95,17 @@ def read_architecture(subject: str) -> Architecture:
         UnknownNameError: No published network has that name; lists those that are known.
     """
     path = Path(subject).expanduser()
-    if not path.is_file() and path.suffix != ".json" and len(path.parts) == 1:
+    if not path.exists() and path.suffix != ".json" and len(path.parts) == 1:
         from mnas.space import load_published
 
         return load_published(subject)
     try:
         text = path.read_bytes()
+    except IsADirectoryError:
+        raise UnreadableArchitectureError(
+            f"{path} is a folder. Give an architecture document in it, or the name of a published "
+            "network such as mobilenet_v2"
+        ) from None
     except OSError as error:
         raise UnreadableArchitectureError(
             f"cannot read the architecture {path}: {error.strerror}. Give an architecture "

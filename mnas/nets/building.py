@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from mnas.arch import Architecture, BatchNorm, PlannedBlock, plan
+from mnas.arch import Architecture, BatchNorm, PlannedBlock, not_an_architecture, plan
 from mnas.nets.leaves import leaves
 
 
@@ -69,6 +69,8 @@ def build(arch: Architecture) -> Network:
     Returns:
         A float32 module on the CPU. The same `torch.manual_seed` gives the same weights.
     """
+    if not isinstance(arch, Architecture):
+        raise not_an_architecture(arch, "mnas.build")
     return Network(arch)
 
 

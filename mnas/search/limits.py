@@ -90,6 +90,18 @@ class Limits:
         }
         return self._violations(known, record)
 
+    def in_words(self, violations: Mapping[str, float]) -> str:
+        """What is over its limit, with figure and limit, such as `1.3 ms of latency.phone`."""
+        known = {f"latency.{name}": (budget, " ms") for name, budget in self.budgets_ms.items()}
+        known |= {name: (ceiling, "") for name, ceiling in self.ceilings.items()}
+        words = []
+        for name, value in violations.items():
+            if value > 0:
+                limit, unit = known[name]
+                found = f"{limit * (1 + value):.4g}{unit}" if unit else f"{limit * (1 + value):.0f}"
+                words.append(f"{found} of {name} ({100 * value:.1f} % over {limit:g}{unit})")
+        return ", ".join(words)
+
     def _violations(
         self, latency: Mapping[str, tuple[float, float | None]], counts: Counts | Record
     ) -> dict[str, float]:

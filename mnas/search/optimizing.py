@@ -215,6 +215,11 @@ def _predictor(
         return latency
     if isinstance(latency, str | Path):
         return LatencyTable.load(latency)
+    if not callable(latency):
+        raise MnasError(
+            "latency must be a LatencyTable, the file of one, or a function that gives the "
+            f"milliseconds of an architecture; got {latency!r}"
+        )
     return _Asked(function=latency)
 
 

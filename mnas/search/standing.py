@@ -27,7 +27,7 @@ class Standing:
         self.known: set[str] = set()  # also what is over a limit, or scored by an earlier run
         self.infeasible = 0
         self.best: float | None = None
-        self.nearest: tuple[float, str, str] | None = None  # excess, id, words
+        self.nearest: tuple[float, str, Mapping[str, float]] | None = None  # excess, id, all
         self.idle_trials = 0  # that ended since the front moved
         self._rungs = rungs
         self._costs: defaultdict[int, deque[Costs]] = defaultdict(lambda: deque(maxlen=WINDOW))
@@ -44,8 +44,7 @@ class Standing:
         self.infeasible += 1
         excess = max(over.values())
         if self.nearest is None or excess < self.nearest[0]:
-            words = ", ".join(f"{100 * v:.1f} % over {k}" for k, v in over.items() if v > 0)
-            self.nearest = excess, architecture_id, words
+            self.nearest = excess, architecture_id, over
 
     def note_score(self, rung: int, accuracy: float, costs: Costs) -> bool:
         """A rung was finished.

@@ -151,8 +151,8 @@ class TrialLoop:
         if not self._standing.started and nearest is not None:
             raise BudgetError(
                 f"no network of {self._space.name} was found within the limits: the nearest, "
-                f"{nearest[1]}, is {nearest[2]}. Raise the limits, or give the space "
-                "smaller options."
+                f"{nearest[1]}, has {self._limits.in_words(nearest[2])}. Raise the limits, or "
+                "give the space smaller options."
             )
         self._tell_early(f"no other network of {self._space.name} was found within the limits")
 

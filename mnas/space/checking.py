@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mnas.arch import did_you_mean
+from mnas.arch import BY_PACKAGES, did_you_mean
 from mnas.space.choices import label
 from mnas.space.grammar import (
     HEAD,
@@ -121,6 +121,8 @@ def _single(value: object, entry: Field, place: Place) -> Iterator[Found]:
         hint = ""
         if isinstance(value, str) and entry.scalar is not None:
             hint = did_you_mean(value, filter(_is_text, entry.scalar.schema.get("enum", ())))
+            if not hint and place[-1] == "op" and "head" not in place:
+                hint = BY_PACKAGES
         yield place, f"must be {_says(entry)}; got {_short(value)}{hint}", False
 
 

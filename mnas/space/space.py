@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mnas.arch import Architecture, Fault, PlannedBlock
-from mnas.arch.errors import did_you_mean
+from mnas.arch.errors import did_you_mean, not_an_architecture
 from mnas.space import encoding, lint, shapes, variation
 from mnas.space.automaton import Automaton, Identified, automaton_of
 from mnas.space.cheapest import cheapest_choices
@@ -142,6 +142,11 @@ class SearchSpace:
             InvalidChoicesError: A name is unknown, an active one is missing, or a value is not
                 among its options; tells all of them.
         """
+        if not isinstance(choices, Mapping):
+            raise TypeError(
+                "decode takes a mapping of the names of choices to options, such as "
+                f"space.encode(architecture) gives; got {choices!r}"
+            )
         faults = []
         for name in choices:
             if name not in self._choices:
@@ -169,14 +174,14 @@ class SearchSpace:
         Raises:
             OutsideSpaceError: The space does not hold it; names the first field outside.
         """
-        found = encoding.encode(self._automaton, arch)
+        found = encoding.encode(self._automaton, _architecture(arch, "encode"))
         if found is None:
             raise OutsideSpaceError(f"{arch.name} is not in {self.name}: {self.why_not(arch)}")
         return found
 
     def contains(self, arch: Architecture) -> bool:
         """Whether some choices give this architecture; names do not matter."""
-        return encoding.encode(self._automaton, arch) is not None
+        return encoding.encode(self._automaton, _architecture(arch, "contains")) is not None
 
     def why_not(self, arch: Architecture) -> str:
         """The first field of an architecture that the space does not allow, and what it allows.
@@ -184,7 +189,7 @@ class SearchSpace:
         Returns:
             Such as `blocks.3.kernel: got 7; allowed here: 3, 5`; empty for one of the space's.
         """
-        return encoding.first_outside(self._automaton, arch)
+        return encoding.first_outside(self._automaton, _architecture(arch, "why_not"))
 
     def neighbours(self, arch: Architecture) -> list[Architecture]:
         """The architectures that differ in one choice, without repetition, in file order.
@@ -321,3 +326,9 @@ def _size(space: SearchSpace) -> Size:
 
 def _listed(choice: Choice) -> str:
     return ", ".join(json.dumps(option) for option in choice.options)
+
+
+def _architecture(value: Architecture, asked_by: str) -> Architecture:
+    if not isinstance(value, Architecture):
+        raise not_an_architecture(value, asked_by)
+    return value

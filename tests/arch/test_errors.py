@@ -10,6 +10,7 @@ from mnas.arch import (
     InvalidFileError,
     MnasError,
     UnknownNameError,
+    count,
     did_you_mean,
 )
 
@@ -64,3 +65,17 @@ def test_nothing_is_suggested_for_a_name_that_is_like_none() -> None:
 def test_bad_input_ends_a_command_with_2_and_is_a_value_error() -> None:
     assert issubclass(MnasError, ValueError)
     assert MnasError.exit_code == 2
+
+
+def test_of_many_known_names_the_nearest_are_listed():
+    known = [f"network_{index}" for index in range(50)] + ["mobilenet_v2", "mobilenet_v3"]
+    said = str(UnknownNameError("published network", "mobilenet", known))
+    assert "the nearest of the 52 known: mobilenet_v" in said
+    assert said.count(",") == 4
+
+
+@pytest.mark.parametrize("wrong", ["mobilenet_v2", None, 3])
+def test_a_count_of_what_is_no_architecture_says_what_to_call(wrong):
+    with pytest.raises(TypeError, match=r"count takes an Architecture; got .*from_json") as caught:
+        count(wrong)
+    assert ("load_published('mobilenet_v2')" in str(caught.value)) == isinstance(wrong, str)

@@ -141,6 +141,7 @@ def test_timm_s_notation_is_the_whole_answer(mnas):
     assert read_timm_text(shown).blocks[0] == load_published("mobilenet_v2").blocks[0]
     told = json.loads(mnas("count", "mobilenet_v2", "--timm", "--json").out)
     assert told["timm"] == shown
+    assert told["thop"]["macs"] == told["macs"]  # JSON has the figures too
     assert json.loads(mnas("count", "mobilenet_v2", "--no-thop", "--json").out)["timm"] is None
 
 

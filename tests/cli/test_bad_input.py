@@ -192,3 +192,18 @@ def test_main_takes_the_arguments_of_the_process_by_default(monkeypatch, capsys)
 
     assert main() == 2
     assert "serch" in capsys.readouterr().err
+
+
+def test_a_folder_in_place_of_a_network_is_told_as_one(mnas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "networks").mkdir()
+    ended = mnas("count", "networks")
+    assert ended.code == 2
+    assert "networks is a folder. Give an architecture document" in ended.err
+
+
+def test_an_unknown_network_names_the_nearest_and_not_all(mnas):
+    ended = mnas("count", "nope")
+    assert ended.code == 2
+    assert "unknown published network 'nope'; the nearest of the" in ended.err
+    assert len(ended.err) < 300

@@ -47,7 +47,7 @@ def test_a_file_name_that_leaves_the_folder_is_refused(name, fields):
 def test_unknown_and_missing_fields_are_named_at_once(fields):
     fields["formats"][0]["sha265"] = fields["formats"][0].pop("sha256")
 
-    with pytest.raises(InvalidManifestError) as info:
+    with pytest.raises(InvalidManifestError, match="is not a manifest") as info:
         Manifest.from_json(json.dumps(fields), source="out/manifest.json")
 
     assert "out/manifest.json is not a manifest (schema mnas.manifest/1)" in str(info.value)

@@ -54,7 +54,7 @@ def test_override_replaces_one_key_and_keeps_the_others(file):
 def test_every_fault_is_told_at_once_with_line_and_column(file):
     file.write_text(TEXT.replace("trials: 3", "trails: 3").replace("epochs: [1, 2]", "epochs: x"))
 
-    with pytest.raises(InvalidExperimentError) as caught:
+    with pytest.raises(InvalidExperimentError, match="is not an experiment") as caught:
         load_experiment(file)
 
     message = str(caught.value)
@@ -87,7 +87,7 @@ def test_every_fault_is_told_at_once_with_line_and_column(file):
     ],
 )
 def test_impossible_value_is_refused_and_named(file, change, said):
-    with pytest.raises(InvalidExperimentError) as caught:
+    with pytest.raises(InvalidExperimentError, match="is not an experiment") as caught:
         load_experiment(file, [change])
 
     assert said in str(caught.value)

@@ -5,6 +5,7 @@ import pytest
 
 import mnas
 from mnas.arch import UnknownNameError, count
+from mnas.search.limits import BudgetError
 from mnas.search.trials import EvaluationFailuresError
 
 
@@ -99,6 +100,18 @@ def test_other_search_in_the_same_directory_is_refused(space, tmp_path):
 
     with pytest.raises(mnas.MnasError, match=r"these keys differ: search.seed"):
         mnas.optimize(space, size, latency=macs_ms, trials=2, seed=5, directory=tmp_path)
+
+
+@pytest.mark.parametrize("latency", [None, 3.0])
+def test_latency_that_is_none_is_refused(space, latency):
+    with pytest.raises(mnas.MnasError, match=r"latency must be a LatencyTable.*; got (None|3\.0)"):
+        mnas.optimize(space, size, latency=latency, trials=2)
+
+
+def test_a_budget_that_nothing_meets_names_the_milliseconds_of_the_nearest(space):
+    said = r"the nearest, \w{12}, has [\d.]+ ms of latency.target \([\d.]+ % over 0.0001 ms\)"
+    with pytest.raises(BudgetError, match=said):
+        mnas.optimize(space, size, latency=macs_ms, budget_ms=0.0001, trials=2)
 
 
 def test_unknown_sampler_is_refused_with_the_known_ones(space):

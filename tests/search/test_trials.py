@@ -89,7 +89,7 @@ def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
     first = FormulaExecutor(dies_after=dies_after)
     second = FormulaExecutor()
 
-    with RecordStore(tmp_path / "records.db") as store, pytest.raises(KeyboardInterrupt):
+    with RecordStore(tmp_path / "records.db") as store, pytest.raises(KeyboardInterrupt, match="kill"):
         make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=first).run()
     with RecordStore(tmp_path / "records.db") as store:
         make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=second).run()
@@ -236,7 +236,7 @@ def test_killed_warm_started_search_resumes_to_the_records_of_an_undisturbed_one
         undisturbed = without_times(store)
     dying = FormulaExecutor(dies_after=dies_after)
     with RecordStore(tmp_path / "records.db") as store:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match="kill"):
             make_loop(store, trials=6, earlier=earlier, executor=dying).run()
         make_loop(store, trials=6, earlier=earlier).run()
 

@@ -323,3 +323,14 @@ def test_the_room_needs_no_torch():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("call", ["why_not", "contains", "encode"])
+def test_a_name_in_place_of_an_architecture_says_what_to_call(call):
+    with pytest.raises(TypeError, match=rf"{call} takes an Architecture.*load_published\('v2'\)"):
+        getattr(load_space("small_digits"), call)("v2")
+
+
+def test_choices_that_are_no_mapping_are_refused():
+    with pytest.raises(TypeError, match=r"takes a mapping of the names of choices.*; got \[\]"):
+        load_space("small_digits").decode([])
