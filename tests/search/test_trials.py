@@ -89,7 +89,10 @@ def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
     first = FormulaExecutor(dies_after=dies_after)
     second = FormulaExecutor()
 
-    with RecordStore(tmp_path / "records.db") as store, pytest.raises(KeyboardInterrupt, match="kill"):
+    with (
+        RecordStore(tmp_path / "records.db") as store,
+        pytest.raises(KeyboardInterrupt, match="kill"),
+    ):
         make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=first).run()
     with RecordStore(tmp_path / "records.db") as store:
         make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=second).run()

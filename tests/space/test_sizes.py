@@ -62,11 +62,12 @@ def one_of_ofa() -> SearchSpace:
             50 * 21758655492572485851,
         ),
         # Tan et al. 2019: 432 for each of 5 stages; here without the pooling skip (288), and a
-        # plain convolution has no squeeze-and-excite (252); the last stage is a choice, too (42)
+        # plain convolution has no squeeze-and-excite (252); the last stage is a choice, too (42);
+        # B1 has 4 widths
         (
             load_space("mnasnet"),
-            2 * 252**5 * 42 + 28 * 168 * 252**3 * 42,
-            67830491957760,
+            (1 + 4) * 252**5 * 42 + 28 * 168 * 252**3 * 42,
+            143238287291904,
         ),
         # Howard et al. 2017: 4 widths and 4 resolutions
         (load_space("mobilenet_v1"), 16, 16),
