@@ -67,7 +67,8 @@ def test_every_shipped_space_loads_and_says_nothing_in_vain(path):
     assert space.name == path.stem
     assert space.source
     assert space.warnings() == []
-    assert space.size().architectures is not None
+    if path.stem != "mnasnet":  # takes seconds; test_sizes counts it
+        assert space.size().architectures is not None
     assert space.contains(space.sample(random.Random(0)))
     assert load_space(path.stem) == space
 
