@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mnas.training.loading import SOURCES, load_data, source_problem
     from mnas.training.proxy import confirm_score, evaluate
     from mnas.training.recipes import FullRecipe, ProxyRecipe, RecipeError
+    from mnas.training.score_contract import ScorerContract
     from mnas.training.scores import (
         Accuracy,
         Gain,
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     )
     from mnas.training.specs import DataError, DataSpec
     from mnas.training.storing import image_folder
+    from mnas.training.training_free import (
+        InvalidScoreError,
+        score_untrained,
+        untrained_scores,
+    )
     from mnas.training.weights import WeightsError, load_weights, save_weights
 
 _HOMES = {
@@ -34,6 +40,7 @@ _HOMES = {
     "Dataset": "dataset",
     "FullRecipe": "recipes",
     "Gain": "scores",
+    "InvalidScoreError": "training_free",
     "MeanAccuracy": "scores",
     "MisfitError": "fitting",
     "OtherTrainingError": "full",
@@ -41,6 +48,7 @@ _HOMES = {
     "RecipeError": "recipes",
     "SOURCES": "loading",
     "Score": "scores",
+    "ScorerContract": "score_contract",
     "Split": "dataset",
     "TrainedNetwork": "full",
     "WeightsError": "weights",
@@ -54,8 +62,10 @@ _HOMES = {
     "mean_accuracy": "scores",
     "paired_gain": "scores",
     "save_weights": "weights",
+    "score_untrained": "training_free",
     "source_problem": "loading",
     "train_network": "full",
+    "untrained_scores": "training_free",
 }
 
 __all__ = [
@@ -66,12 +76,14 @@ __all__ = [
     "Dataset",
     "FullRecipe",
     "Gain",
+    "InvalidScoreError",
     "MeanAccuracy",
     "MisfitError",
     "OtherTrainingError",
     "ProxyRecipe",
     "RecipeError",
     "Score",
+    "ScorerContract",
     "Split",
     "TrainedNetwork",
     "WeightsError",
@@ -85,8 +97,10 @@ __all__ = [
     "mean_accuracy",
     "paired_gain",
     "save_weights",
+    "score_untrained",
     "source_problem",
     "train_network",
+    "untrained_scores",
 ]
 
 
