@@ -6,188 +6,177 @@ A sampler sees one of the three, drawn for each network and seed. What it choose
 with the highest score it saw, is judged on the mean of the other two. Every sampler of mnas is
 told latency and limits in the same way, by `mnas.optimize`; `plain-tpe` and `plain-nsga2` are
 Optuna alone: no table, so that a network over the budget, or one seen before, costs a training.
+Other libraries run in an environment of their own (`--peer`, see search_peer.py); what they propose
+over the budget, or again, costs no training either.
 
-Example: python benchmarks/search_quality.py nas-bench-macro_cifar10.json --seeds 50 --json
+With `--keep` every finished search is kept at once in a file, and is not done again: a comparison
+goes on after an interruption, and can be given more seeds, samplers and peers later. `--print`
+searches nothing.
+
+Example: python benchmarks/search_quality.py nas-bench-macro_cifar10.json --keep found.jsonl
+         python benchmarks/search_quality.py nas-bench-macro_cifar10.json --keep found.jsonl \
+             --samplers pyglove --peer pyglove=venv/bin/python --seeds 20
          python benchmarks/search_quality.py synthetic --samplers greybox,tpe --seeds 20
 """
 
 import argparse
 import functools
+import hashlib
 import json
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-from numpy.typing import NDArray
-from synthetic_scores import SyntheticScores
+from peer_search import with_peer
+from search_figures import FRONT, Found, figures, words
+from search_problems import Problem, Trained, problem_of, regret, share_of_front
 
 import mnas
-from mnas.arch import Architecture, count
-from mnas.latency import LatencyTable
-from mnas.space import SearchSpace, load_space
+from mnas.arch import Architecture
+from mnas.search.environment import describe_environment
 
-Numbers = NDArray[np.float64]
 EVALUATIONS = (30, 60, 100, 300)
 PERCENTILES = (20, 35, 50, 75)
 SAMPLERS = ("greybox", "tpe", "nsga2", "evolution", "random", "plain-tpe", "plain-nsga2")
-FRONT = "front"  # in place of a budget: both objectives
-_RESAMPLES = 2000
 _shared: dict[str, Any] = {}  # what forked processes find as it was before the fork
 
-
-class MacroScores:
-    """NAS-Bench-Macro: every network of the space with three trainings."""
-
-    space_file = Path(__file__).with_name("nas_bench_macro.yaml")
-
-    def __init__(self, path: Path) -> None:
-        self.space = load_space(self.space_file)
-        found = json.loads(path.read_text())
-        options = {option: str(at) for at, option in enumerate(self.space.choices[_first(self)])}
-        self.architectures: dict[str, Architecture] = {}
-        self._trainings: dict[str, Numbers] = {}
-        for arch in self.space.enumerate():
-            if arch.id in self.architectures:
-                continue
-            key = "".join(options[value] for value in self.space.encode(arch).values())
-            self.architectures[arch.id] = arch
-            self._trainings[arch.id] = np.array(found[key]["test_acc"][:3])
-
-    def seen(self, arch: Architecture, seed: int) -> float:
-        """The accuracy of one training, in percent."""
-        return float(self._trainings[arch.id][self._drawn(arch, seed)])
-
-    def judged(self, arch: Architecture, seed: int) -> float:
-        """The mean of the other trainings, in percent."""
-        return float(np.delete(self._trainings[arch.id], self._drawn(arch, seed)).mean())
-
-    def true(self, arch: Architecture) -> float:
-        """The mean of all trainings, in percent."""
-        return float(self._trainings[arch.id].mean())
-
-    def _drawn(self, arch: Architecture, seed: int) -> int:
-        return int(np.random.default_rng([int(arch.id, 16), seed]).integers(3))
-
-
-def _first(scores: MacroScores) -> str:
-    return next(iter(scores.space.choices))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Scores, latencies and what is reachable.
-
-    Attributes:
-        known: Networks among which the best is looked for: all of the space, or many of it.
-        latencies: Of `known`, in milliseconds.
-        truths: Of `known`, in percent.
-    """
-
-    scores: Any
-    latency: LatencyTable | Callable[[Architecture], float]
-    known: tuple[Architecture, ...]
-    latencies: Numbers
-    truths: Numbers
-
-    @property
-    def space(self) -> SearchSpace:
-        space: SearchSpace = self.scores.space
-        return space
-
-    def ms(self, arch: Architecture) -> float:
-        """Latency in milliseconds."""
-        if isinstance(self.latency, LatencyTable):
-            return self.latency.predict(arch).ms
-        return self.latency(arch)
-
-    def budget(self, percentile: int) -> float:
-        """The latency that so many percent of the networks stay under."""
-        return float(np.percentile(self.latencies, percentile))
-
-
-def macs_ms(arch: Architecture) -> float:
-    """A stand-in for latency: a tenth of a millisecond for a million multiply-accumulates."""
-    return count(arch).macs / 1e7
+Job = tuple[str, int | str, int]  # sampler, setting, seed
+Curve = dict[int, float]  # evaluations -> regret, or share of the front
 
 
 def main() -> None:
     """Search with every sampler and seed, judge, print."""
     arguments = _arguments()
     problem = problem_of(arguments.scores, arguments.latency)
+    kept = Kept(arguments.keep, inputs=_inputs(arguments))
+    if not arguments.print:
+        _shared["problem"] = problem
+        _search(_jobs(arguments, kept), arguments, kept)
+    found = Found(kept.curves())
+    if not found.curves:
+        sys.exit(f"error: {arguments.keep} keeps no search of these scores and this latency")
+    first = arguments.first if arguments.first in found.samplers else found.samplers[0]
+    answer = {
+        "scores": Path(arguments.scores).name,
+        "latency": Path(arguments.latency).name,
+        "commits": kept.commits,
+        **figures(found, first),
+    }
+    print(json.dumps(answer, indent=1) if arguments.json else words(answer))
+
+
+def _jobs(arguments: argparse.Namespace, kept: "Kept") -> list[Job]:
+    """Seed by seed, so that what an interrupted comparison has are whole seeds."""
     settings: list[int | str] = [*arguments.percentiles, *([FRONT] if arguments.front else [])]
     jobs = [
         (sampler, setting, seed)
         for seed in range(arguments.seeds)
         for setting in settings
         for sampler in arguments.samplers
-        if not (setting == FRONT and sampler.startswith("plain"))
     ]
+    counts = functools.partial(_counts, arguments.evaluations, arguments.most)
+    return [job for job in jobs if not kept.has(job, counts(job[0]))]
+
+
+def _search(jobs: Sequence[Job], arguments: argparse.Namespace, kept: "Kept") -> None:
     started = time.monotonic()
-    _shared["problem"] = problem
-    run = functools.partial(one_search, arguments.evaluations, arguments.most)
-    found: dict[tuple[str, int | str], list[Any]] = {}
-    context = multiprocessing.get_context("fork")
-    with context.Pool(arguments.processes) as pool:
+    run = functools.partial(one_search, arguments.evaluations, arguments.most, dict(arguments.peer))
+    with multiprocessing.get_context("fork").Pool(arguments.processes) as pool:
         for done, (job, curve) in enumerate(pool.imap(run, jobs), 1):
-            found.setdefault(job[:2], []).append(curve)
+            kept.add(job, curve)
             if done % 20 == 0:
-                print(f"{done} of {len(jobs)}", file=sys.stderr)
-            is_whole = done % (len(jobs) // arguments.seeds) == 0
-            if is_whole and time.monotonic() - started > 60 * arguments.minutes:
-                arguments.seeds = job[2] + 1
+                spent = time.monotonic() - started
+                print(f"{done} of {len(jobs)}, {spent:.0f} s", file=sys.stderr, flush=True)
+            if done < len(jobs) and time.monotonic() - started > 60 * arguments.minutes:
+                print("the time is over", file=sys.stderr)
                 break
-    figures = summary(found, arguments)
-    figures["seconds"] = round(time.monotonic() - started, 1)
-    print(json.dumps(figures, indent=1) if arguments.json else words(figures))
 
 
-def problem_of(scores: str, latency: str) -> Problem:
-    """What is searched: the file of NAS-Bench-Macro, or `synthetic`."""
-    known: tuple[Architecture, ...]
-    source: Any
-    if scores == "synthetic":
-        source = SyntheticScores()
-        known = source.candidates()
-    else:
-        source = MacroScores(Path(scores))
-        known = tuple(source.architectures.values())
-    timed = functools.cache(macs_ms) if latency == "macs" else LatencyTable.load(latency)
-    ms = timed.predict if isinstance(timed, LatencyTable) else timed
-    latencies = [each.ms if not isinstance(each, float) else each for each in map(ms, known)]
-    return Problem(
-        scores=source,
-        latency=timed,
-        known=known,
-        latencies=np.array(latencies),
-        truths=np.array([source.true(arch) for arch in known]),
-    )
+@dataclass(slots=True)
+class Kept:
+    """Finished searches, one JSON line each, in a file if there is one.
+
+    Attributes:
+        path: Of the file; None keeps them in memory.
+        inputs: What scores and latencies they are of; lines of others are passed over.
+    """
+
+    path: Path | None
+    inputs: Mapping[str, str]
+    _found: dict[Job, Curve] = field(default_factory=dict)
+    _commits: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path is None or not self.path.exists():
+            return
+        text = self.path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if len(whole) < len(text):  # a line that was being written when it was killed
+            os.truncate(self.path, len(whole))
+        for line in whole.decode().splitlines():
+            entry = json.loads(line)
+            if entry["inputs"] == self.inputs:
+                job = entry["sampler"], entry["setting"], entry["seed"]
+                self._note(job, {int(n): at for n, at in entry["curve"].items()}, entry["commit"])
+
+    def has(self, job: Job, counts: Sequence[int]) -> bool:
+        """Whether that search is there, up to so many evaluations."""
+        return set(counts) <= self._found.get(job, {}).keys()
+
+    def add(self, job: Job, curve: Curve) -> None:
+        commit = describe_environment(hashes={}, tables={})["commit"] or "unknown"
+        self._note(job, curve, commit)
+        if self.path is None:
+            return
+        entry = dict(zip(("sampler", "setting", "seed"), job, strict=True))
+        line = json.dumps({**entry, "curve": curve, "commit": commit, "inputs": self.inputs})
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+
+    def curves(self) -> dict[tuple[str, int | str], dict[int, Curve]]:
+        """By sampler and setting, then by seed."""
+        ordered: dict[tuple[str, int | str], dict[int, Curve]] = {}
+        for (sampler, setting, seed), curve in self._found.items():
+            ordered.setdefault((sampler, setting), {})[seed] = curve
+        return ordered
+
+    @property
+    def commits(self) -> list[str]:
+        return list(self._commits)
+
+    def _note(self, job: Job, curve: Curve, commit: str) -> None:
+        self._found[job] = curve
+        self._commits[commit] = None
 
 
 def one_search(
-    evaluations: Sequence[int], most: Mapping[str, int], job: tuple[str, int | str, int]
-) -> tuple[tuple[str, int | str, int], list[float]]:
+    evaluations: Sequence[int], most: Mapping[str, int], peers: Mapping[str, str], job: Job
+) -> tuple[Job, Curve]:
     """Search once; gives regret (with a budget) or relative hypervolume after n trainings."""
-    problem = _shared["problem"]
+    problem: Problem = _shared["problem"]
     sampler, setting, seed = job
-    counts = [n for n in evaluations if n <= most.get(sampler, n)]
-    trials = max(counts)
+    counts = _counts(evaluations, most, sampler)
     budget = None if setting == FRONT else problem.budget(int(setting))
-    if sampler.startswith("plain-"):
-        assert budget is not None
-        trained = plain_optuna(problem, sampler.removeprefix("plain-"), budget, trials, seed)
+    if sampler in peers:
+        trained = with_peer(problem, sampler, peers[sampler], budget, max(counts), seed)
+    elif sampler.startswith("plain-"):
+        trained = plain_optuna(problem, sampler.removeprefix("plain-"), budget, max(counts), seed)
     else:
-        trained = with_mnas(problem, sampler, budget, trials, seed)
-    judge = _judge_front if budget is None else functools.partial(_judge_best, budget_ms=budget)
-    return job, [judge(problem, trained[:n], seed) for n in counts]
+        trained = with_mnas(problem, sampler, budget, max(counts), seed)
+    judge: Callable[[Problem, Trained, int], float] = share_of_front
+    if budget is not None:
+        judge = functools.partial(regret, budget_ms=budget)
+    return job, {n: round(judge(problem, trained[:n], seed), 6) for n in counts}
 
 
-Trained = list[tuple[Architecture, float]]  # in order, with the score that was seen
+def _counts(evaluations: Sequence[int], most: Mapping[str, int], sampler: str) -> list[int]:
+    return [n for n in evaluations if n <= most.get(sampler, n)]
 
 
 def with_mnas(
@@ -214,127 +203,35 @@ def with_mnas(
 
 
 def plain_optuna(
-    problem: Problem, sampler: str, budget_ms: float, trials: int, seed: int
+    problem: Problem, sampler: str, budget_ms: float | None, trials: int, seed: int
 ) -> Trained:
-    """Optuna by itself: every proposal is trained, and its latency is a constraint."""
+    """Optuna by itself: every proposal is trained, and its latency is a constraint or a cost."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     make = {"tpe": optuna.samplers.TPESampler, "nsga2": optuna.samplers.NSGAIISampler}[sampler]
-    study = optuna.create_study(direction="maximize", sampler=make(seed=seed))
+    directions = ["maximize"] if budget_ms is not None else ["maximize", "minimize"]
+    study = optuna.create_study(directions=directions, sampler=make(seed=seed))
     trained: Trained = []
 
-    def objective(trial: optuna.Trial) -> float:
+    def objective(trial: optuna.Trial) -> float | tuple[float, float]:
         arch = problem.space.suggest(trial)
-        trial.set_constraint("latency", problem.ms(arch) / budget_ms - 1)
         trained.append((arch, problem.scores.seen(arch, seed)))
+        if budget_ms is None:
+            return trained[-1][1], problem.ms(arch)
+        trial.set_constraint("latency", problem.ms(arch) / budget_ms - 1)
         return trained[-1][1]
 
     study.optimize(objective, n_trials=trials)
     return trained
 
 
-def _judge_best(problem: Problem, trained: Trained, seed: int, *, budget_ms: float) -> float:
-    """Regret in points: of the best seen within the budget, against the truly best."""
-    inside = [(seen, arch) for arch, seen in trained if problem.ms(arch) <= budget_ms]
-    within = problem.truths[problem.latencies <= budget_ms]
-    if not inside:
-        return float(within.max() - within.min())
-    best = max(inside, key=lambda each: each[0])[1]
-    return float(within.max() - problem.scores.judged(best, seed))
-
-
-def _judge_front(problem: Problem, trained: Trained, seed: int) -> float:
-    """Hypervolume of the front that was seen, judged, as a share of the true front's."""
-    points = [(problem.ms(arch), seen) for arch, seen in trained]
-    front = [
-        (ms, problem.scores.judged(arch, seed))
-        for (arch, _), (ms, seen) in zip(trained, points, strict=True)
-        if not any(m <= ms and s >= seen and (m, s) != (ms, seen) for m, s in points)
-    ]
-    reference = float(problem.latencies.max()), float(np.percentile(problem.truths, 10))
-    true = list(zip(problem.latencies, problem.truths, strict=True))
-    return hypervolume(front, reference) / hypervolume(true, reference)
-
-
-def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
-    """Area between points (lower latency, higher score) and the reference, which is worse."""
-    area, best, last = 0.0, reference[1], None
-    for ms, score in sorted(points):
-        if last is not None:
-            area += (min(ms, reference[0]) - min(last, reference[0])) * (best - reference[1])
-        best, last = max(best, score), ms
-    if last is not None:
-        area += (reference[0] - min(last, reference[0])) * (best - reference[1])
-    return area
-
-
-def summary(
-    found: Mapping[tuple[str, int | str], list[Any]], arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """Means, and the paired differences to the first sampler with their 95 % intervals."""
-    rows = []
-    first = arguments.samplers[0]
-    for (sampler, setting), curves in found.items():
-        table = np.array(curves)
-        for column, n in enumerate(arguments.evaluations[: table.shape[1]]):
-            row: dict[str, Any] = {
-                "sampler": sampler,
-                "setting": setting,
-                "evaluations": n,
-                "mean": round(float(table[:, column].mean()), 4),
-            }
-            others = np.array(found[first, setting])
-            if sampler != first and column < others.shape[1]:
-                other = others[:, column]
-                low, high = interval(table[:, column] - other)
-                row["more_than_first"] = [round(low, 4), round(high, 4)]
-                row["is_distinguishable"] = not low <= 0 <= high
-            rows.append(row)
+def _inputs(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the figures of two runs must have in common to stand side by side."""
     return {
-        "scores": Path(arguments.scores).name,
-        "latency": Path(arguments.latency).name,
-        "seeds": arguments.seeds,
-        "first": first,
-        "rows": rows,
+        name: hashlib.sha256(Path(given).read_bytes()).hexdigest()[:16]
+        if Path(given).is_file()
+        else given
+        for name, given in (("scores", arguments.scores), ("latency", arguments.latency))
     }
-
-
-def interval(differences: Numbers) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of paired differences."""
-    rng = np.random.default_rng(0)
-    drawn = rng.choice(differences, (_RESAMPLES, len(differences))).mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def words(figures: dict[str, Any]) -> str:
-    """One table for each budget: samplers down, evaluations across."""
-    lines = [f"{figures['scores']}, latency {figures['latency']}, {figures['seeds']} seeds"]
-    rows = figures["rows"]
-    counts = sorted({row["evaluations"] for row in rows})
-    for setting in dict.fromkeys(row["setting"] for row in rows):
-        what = "share of the true front's hypervolume" if setting == FRONT else "regret in points"
-        where = "" if setting == FRONT else f", budget at the {setting}th percentile of latency"
-        lines.append(f"\n{what}{where}")
-        lines.append("sampler".ljust(14) + "".join(f"{n:>24}" for n in counts))
-        for sampler in dict.fromkeys(row["sampler"] for row in rows):
-            cells = [
-                _cell(row)
-                for row in rows
-                if row["sampler"] == sampler and row["setting"] == setting
-            ]
-            if cells:
-                lines.append(sampler.ljust(14) + "".join(f"{cell:>24}" for cell in cells))
-    lines.append(f"\nIn brackets: 95 % interval of how much more than {figures['first']} that is;")
-    lines.append("~ not distinguishable. " + f"{figures['seconds']} s.")
-    return "\n".join(lines)
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    if "more_than_first" not in row:
-        return f"{row['mean']:.3f}"
-    low, high = row["more_than_first"]
-    mark = "" if row["is_distinguishable"] else "~"
-    return f"{mark}{row['mean']:.3f} [{low:+.2f} {high:+.2f}]"
 
 
 def _arguments() -> argparse.Namespace:
@@ -344,12 +241,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("scores", help="nas-bench-macro_cifar10.json, or `synthetic`")
     parser.add_argument("--latency", default="macs", help="a latency table of the space, or `macs`")
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--minutes", type=float, default=600, help="then end with whole seeds")
-    parser.add_argument("--samplers", type=_list, default=SAMPLERS, help="the first is compared to")
+    parser.add_argument("--minutes", type=float, default=600, help="then end")
+    parser.add_argument("--samplers", type=_list, default=SAMPLERS)
+    parser.add_argument("--first", default="greybox", help="what the others are compared to")
     parser.add_argument("--evaluations", type=_numbers, default=EVALUATIONS)
     parser.add_argument("--most", type=_most, default={}, help="fewer for one: greybox=100,...")
     parser.add_argument("--percentiles", type=_numbers, default=PERCENTILES, help="of latency")
     parser.add_argument("--front", action="store_true", help="search fronts without a budget too")
+    parser.add_argument(
+        "--peer",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=PYTHON",
+        help="the Python of an environment with that library; name it in --samplers too",
+    )
+    parser.add_argument("--keep", type=Path, help="a file of finished searches, to go on from")
+    parser.add_argument("--print", action="store_true", help="search nothing, print what is kept")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser.parse_args()
@@ -360,8 +268,12 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _most(text: str) -> dict[str, int]:
-    pairs = (each.split("=") for each in _list(text))
-    return {name: int(number) for name, number in pairs}
+    return {name: int(number) for name, number in map(_pair, _list(text))}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
 
 
 def _numbers(text: str) -> tuple[int, ...]:
