@@ -211,6 +211,9 @@ def verify(
     python: Python = None,
     num_classes: NumClasses = None,
     channels: Channels = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with a space the table was not measured for.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Time whole networks end to end, and write into the table how far it can be trusted."""
@@ -227,6 +230,7 @@ def verify(
                 networks,
                 where=where,
                 python=python,
+                force=force,
             )
             answer.give(there.verification, lambda: show_verification(there, space))
             return
@@ -237,6 +241,7 @@ def verify(
                 read_space(space, num_classes, channels),
                 networks,
                 progress=progress_of(shown, "verifying"),
+                force=force,
             )
         answer.give(verified.verification, lambda: show_verification(verified, space))
 
@@ -263,7 +268,7 @@ class PredictAnswer:
 def predict(table: TableArgument, network: NetworkArgument, as_json: AsJson = False) -> None:
     """Predict what a network takes on the table's target, with its margin."""
     with answering(as_json) as answer:
-        from mnas.cli.latency_words import predicted_words, verification_words
+        from mnas.cli.latency_words import predicted_words, verification_words, warnings_of
         from mnas.cli.tables import paragraph
         from mnas.latency import LatencyTable
 
@@ -281,6 +286,7 @@ def predict(table: TableArgument, network: NetworkArgument, as_json: AsJson = Fa
             yield f"{arch.name} ({arch.id}): {margin}"
             if found.predicted_blocks:
                 yield from predicted_words(loaded, arch, found.predicted_blocks)
+            yield from warnings_of(loaded)
             yield paragraph(verification_words(loaded))
 
         answer.give(found, show)

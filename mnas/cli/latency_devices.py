@@ -163,6 +163,7 @@ def verified_there(
     *,
     where: str | None,
     python: str | None,
+    force: bool,
 ) -> "LatencyTable":
     """Time whole networks on the table's device."""
     from mnas.latency import verify_on
@@ -175,6 +176,7 @@ def verified_there(
             networks,
             address=where,
             python=python,
+            force=force,
             progress=progress_of(shown, "verifying"),
         )
 

@@ -37,10 +37,7 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
         ),
     ]
     yield from facts(rows)
-    if table.edited:
-        yield "The rows were changed after they were measured: the checksum differs."
-    for said in table.forced:
-        yield paragraph(f"Merged by force: {said}.")
+    yield from warnings_of(table)
     measured = [(row.ms, row) for row in table.rows if row.ms is not None]
     measured.sort(key=lambda pair: (-pair[0], pair[1].block))
     yield f"\nThe {min(slowest, len(measured))} slowest blocks:"
@@ -52,6 +49,16 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
     yield from table_of(headers, cells)
     yield ""
     yield paragraph(verification_words(table))
+
+
+def warnings_of(table: "LatencyTable") -> Iterator[str]:
+    """Print what every command that uses a table has to say of it."""
+    if table.edited:
+        yield paragraph(
+            f"{table.source} was changed after it was measured: the checksum of its rows differs."
+        )
+    for said in table.forced:
+        yield paragraph(f"Merged by force: {said}.")
 
 
 def _left_out(table: "LatencyTable") -> Iterator[tuple[str, str]]:
@@ -71,10 +78,17 @@ def predicted_words(
     """Print which blocks of a network were predicted, and what that may cost."""
     share = sum(blocks.values()) / table.predict_raw_ms(arch)
     error = table.missing_error()
-    yield (
+    yield paragraph(
         f"{percent(share)} of it is of {counted(len(blocks), 'block')} that the table did not "
         f"measure; predicted blocks are off by {percent(error.mean)} on average:"
     )
+    slowest = max(row.ms for row in table.rows if row.ms is not None)
+    beyond = sum(ms > slowest for ms in blocks.values())
+    if beyond:
+        yield paragraph(
+            f"{counted(beyond, 'block')} of these would take longer than any that was measured: "
+            "that error and the margin do not speak of blocks outside the measured range."
+        )
     yield from table_of(
         ("", "", ""),
         [
@@ -128,7 +142,18 @@ def verification_words(table: "LatencyTable") -> str:
             "Not verified: nobody knows how far its sums are from whole networks. "
             f"Verify it with: mnas latency verify {table.source} {name}"
         )
-    return f"Verdict: {found.verdict}: {found.reason.rstrip('.')}."
+    return f"Verdict: {found.verdict}: {found.reason.rstrip('.')}.{_other_networks(table)}"
+
+
+def _other_networks(table: "LatencyTable") -> str:
+    """That a table was held against networks which it was not measured for."""
+    found = table.verification
+    if found is None or not found.predicted_share:
+        return ""
+    return (
+        f" {percent(found.predicted_share)} of the networks it was verified with "
+        f"(space {found.space.get('name', 'unknown')}) was predicted from other blocks."
+    )
 
 
 def run_table_words(facts_of_table: Mapping[str, Any]) -> str:

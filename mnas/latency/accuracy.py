@@ -1,6 +1,6 @@
 """How far predictions and measurements agree: correction, errors with intervals, the verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +62,20 @@ def held_out_errors(networks: Sequence[VerifiedNetwork]) -> tuple[Numbers, Numbe
     )
 
 
-def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verification:
+def judge(
+    networks: Sequence[VerifiedNetwork],
+    *,
+    noise_floor: float,
+    space: Mapping[str, str] | None = None,
+    predicted_share: float = 0.0,
+) -> Verification:
     """Say how far a table can be trusted, from networks timed end to end.
 
     Args:
         networks: With at least one on which the correction is fitted and two others.
         noise_floor: Relative difference of repeated measurements of one network.
+        space: Name and digest of the space they come from.
+        predicted_share: Mean part of the tested networks' sums that was not measured.
 
     Returns:
         Errors on the networks that were not fitted on, and the verdict.
@@ -101,6 +109,8 @@ def judge(networks: Sequence[VerifiedNetwork], *, noise_floor: float) -> Verific
         verdict=verdict,
         reason=reason,
         networks=tuple(networks),
+        space=dict(space or {}),
+        predicted_share=predicted_share,
     )
 
 

@@ -150,7 +150,10 @@ _FORMS = (
     (re.compile(r'"ms"\s*:\s*' + _NUMBER), "ms"),
     (re.compile(r"^\s*ms\s*[=:]\s*" + _NUMBER + r"\s*$", re.MULTILINE), "ms"),
     (re.compile(r"Inference \(avg\):\s*" + _NUMBER), "us"),  # LiteRT's benchmark_model
-    (re.compile(r"Average inference time cost:\s*" + _NUMBER + r"\s*ms"), "ms"),  # ONNX Runtime's
+    (
+        re.compile(r"Average inference time cost(?: total)?:\s*" + _NUMBER + r"\s*ms"),
+        "ms",
+    ),  # ONNX Runtime's
     (re.compile(r"Median:\s*" + _NUMBER + r"\s*ms"), "ms"),  # OpenVINO's benchmark_app
     (re.compile(r"^\s*" + _NUMBER + r"\s*(ms|us|µs|ns|s)?\s*\Z", re.MULTILINE), "ms"),  # last line
 )

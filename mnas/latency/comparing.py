@@ -128,6 +128,8 @@ def merge_tables(
         if row.block not in rows or _grade(row) < _grade(rows[row.block]):
             rows[row.block] = row
     same_space = all(table.space == first.space for table in tables)
+    # Blocks that one left out may be what another measured.
+    reachable = max(len(table.rows) + table.left_out for table in tables)
     quickest = min(tables, key=lambda table: table.empty_ms)
     drifts = [table.drift for table in tables if table.drift is not None]
     dates = [table.measured_at for table in tables if table.measured_at is not None]
@@ -139,6 +141,7 @@ def merge_tables(
         empty_wall_ms=quickest.empty_wall_ms,
         space=first.space if same_space else {},
         also=tuple(sorted({name for table in tables for name in table.also})),
+        left_out=max(reachable - len(rows), 0) if same_space else 0,
         drift=max(drifts, default=None),
         measured_at=max(dates, default=None),
         edited=any(table.edited for table in tables),

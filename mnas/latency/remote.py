@@ -22,7 +22,12 @@ from mnas.latency.rounds import Progress, no_progress
 from mnas.latency.table import LatencyTable
 from mnas.latency.target import Target
 from mnas.latency.timing import Settings
-from mnas.latency.verifying import spread_over_latency, with_verification
+from mnas.latency.verifying import (
+    require_measured,
+    space_facts,
+    spread_over_latency,
+    with_verification,
+)
 
 # Pauses before a lost connection is tried again; after the last one it is given up.
 _PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
@@ -136,6 +141,7 @@ def verify_on(
     progress: Progress = no_progress,
     pause: Pause = time.sleep,
     seed: int = 0,
+    force: bool = False,
 ) -> LatencyTable:
     """Time whole networks on the device that a table was measured on; see `verify_table`.
 
@@ -151,12 +157,14 @@ def verify_on(
         progress: Told (done, total, what) after each row.
         pause: Waits before a lost connection is tried again.
         seed: Decides the samples.
+        force: Verify with a space whose blocks the table did not measure, too.
 
     Returns:
         The table with its correction and verification; also written to its file, if it has one.
 
     Raises:
-        TableMismatchError: The device there, or its runtime's version, is not the table's.
+        TableMismatchError: The device there, or its runtime's version, is not the table's, or the
+            space is not.
         DeviceError: It cannot be reached or its agent cannot run.
         MeasuringError: Too few networks could be timed.
     """
@@ -166,6 +174,8 @@ def verify_on(
     named = table.where.get("device") if str(place) == table.where.get("address") else None
     device = table.device if isinstance(place, ByCommand) else named
     chosen = spread_over_latency(table, space, networks, random.Random(seed))
+    if not force:
+        require_measured(table, space, chosen)
     folder = Path(f"{table.source}.verify-job")
     job = write_job(
         folder,
@@ -177,7 +187,7 @@ def verify_on(
         device=device,
         settings=settings or Settings(),
         timeout_s=timeout_s,
-        space={"name": space.name, "digest": space.digest},
+        space=space_facts(space),
         also=(),
         rounds=rounds,
         progress=progress,
@@ -326,6 +336,7 @@ def _verified(table: LatencyTable, job: Job, rows: JobRows) -> LatencyTable:
         [arch for _, arch in ordered],
         {arch.id: rows.passes[key] for key, arch in ordered},
         random.Random(0),
+        space=job.space,
     )
 
 

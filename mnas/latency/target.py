@@ -1,7 +1,7 @@
 """What is measured and what comes out, as values: target, latency, verification. Needs no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from mnas.arch import MnasError
@@ -149,6 +149,8 @@ class Verification:
         verdict: In one word.
         reason: In a sentence.
         networks: What was timed.
+        space: Name and digest of the space that the networks come from; empty if unknown.
+        predicted_share: Mean part of the tested networks' sums that the table did not measure.
     """
 
     mape: Interval
@@ -163,3 +165,5 @@ class Verification:
     verdict: Verdict
     reason: str
     networks: tuple[VerifiedNetwork, ...]
+    space: Mapping[str, str] = field(default_factory=dict)
+    predicted_share: float = 0.0

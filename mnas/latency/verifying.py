@@ -42,6 +42,7 @@ def verify_table(
     runtime: Runtime | None = None,
     clock: Clock | None = None,
     seed: int = 0,
+    force: bool = False,
 ) -> LatencyTable:
     """Time whole networks of a space and compare them with the table's predictions.
 
@@ -59,19 +60,23 @@ def verify_table(
         runtime: Instead of the one the table's target names.
         clock: Instead of the machine's.
         seed: Decides samples and orders.
+        force: Verify with a space whose blocks the table did not measure, too.
 
     Returns:
         The table with its correction and verification; also written to its file, if it has one.
 
     Raises:
-        TableMismatchError: The table is of another device or runtime version, or of a runtime
-            that mnas does not know; names both sides.
+        TableMismatchError: The table is of another device or runtime version, of a runtime that
+            mnas does not know, or of another space without whose blocks most of these networks
+            would be predicted; names both sides.
         MeasuringError: The space has, or was asked for, fewer than three networks.
     """
     runtime = runtime or _runtime_of(table)
     _require_here(table, runtime)
     rng = random.Random(seed)
     chosen = spread_over_latency(table, space, networks, rng)
+    if not force:
+        require_measured(table, space, chosen)
     times = time_interleaved(
         {arch.id: _preparing(arch, runtime, table.target) for arch in chosen},
         Stopwatch(target=table.target, settings=settings or Settings(), clock=clock or Clock()),
@@ -80,7 +85,7 @@ def verify_table(
         rng=rng,
         progress=progress,
     )
-    verified = with_verification(table, chosen, times, rng)
+    verified = with_verification(table, chosen, times, rng, space=space_facts(space))
     if Path(table.source).is_file():
         verified.save(table.source)
     return verified
@@ -147,11 +152,42 @@ def spread_over_latency(
     return [ordered[round(index * (len(ordered) - 1) / (kept - 1))] for index in range(kept)]
 
 
+def space_facts(space: MeasurableSpace) -> dict[str, str]:
+    """Which space: its name, and the digest of all that it holds."""
+    return {"name": space.name, "digest": space.digest}
+
+
+def require_measured(
+    table: LatencyTable, space: MeasurableSpace, chosen: Sequence[Architecture]
+) -> None:
+    """Refuse networks of a space that the table was not measured for.
+
+    A part of the table's space, as one of its resolutions, is measured with it.
+
+    Raises:
+        TableMismatchError: The spaces differ and blocks of the networks are missing; says how much.
+    """
+    share = _predicted_share(table, chosen)
+    if table.space.get("digest") == space.digest or not share:
+        return
+    raise TableMismatchError(
+        f"{table.source} was measured for the space {table.space.get('name', 'unknown')!r}; of the "
+        f"networks of {space.name!r} it did not measure {100 * share:.3g} %. Measure a table for "
+        f"{space.name!r}, or verify this one anyway with --force, which the table will say"
+    )
+
+
+def _predicted_share(table: LatencyTable, networks: Sequence[Architecture]) -> float:
+    return float(np.mean([table.predict(arch).predicted_share for arch in networks]))
+
+
 def with_verification(
     table: LatencyTable,
     chosen: Sequence[Architecture],
     times: Mapping[str, list[PassTime]],
     rng: random.Random,
+    *,
+    space: Mapping[str, str],
 ) -> LatencyTable:
     fitted = _choose_fitted(len(chosen), rng)
     verified = tuple(
@@ -172,7 +208,14 @@ def with_verification(
             np.array([network.predicted_ms for network in on]),
             np.array([network.measured_ms for network in on]),
         ),
-        verification=judge(verified, noise_floor=split_half_difference(times)),
+        verification=judge(
+            verified,
+            noise_floor=split_half_difference(times),
+            space=space,
+            predicted_share=_predicted_share(
+                table, [arch for index, arch in enumerate(chosen) if index not in fitted]
+            ),
+        ),
     )
 
 

@@ -137,8 +137,8 @@ def blocks_figure(table: LatencyTable) -> go.Figure:
             ],
             hovertemplate="%{text}<extra></extra>",
         )
-    figure.update_xaxes(title="multiply-accumulates (millions)", type="log")
-    figure.update_yaxes(title="time (ms)", type="log")
+    figure.update_xaxes(title="multiply-accumulates (millions)", type="log", dtick=1)
+    figure.update_yaxes(title="time (ms)", type="log", dtick=1)
     return figure
 
 

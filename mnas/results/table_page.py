@@ -1,5 +1,6 @@
 """A latency table as a page: how far it can be trusted, and what the device likes and dislikes."""
 
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -24,6 +25,7 @@ from mnas.results.table_figures import (
 from mnas.results.wording import counted, percent
 
 _SLOWEST = 15
+_MOST_DRIFT = 0.1  # of the reference block; above, the page begins with it
 _MOST_RESOLUTIONS = 12  # drawn as boxes side by side
 _MARKS = {"trusted": "good", "not trusted": "bad"}
 
@@ -51,7 +53,7 @@ def write_table_page(measured: LatencyTable, path: str | os.PathLike[str]) -> Pa
         heading=measured.device,
         facts=_facts(measured),
         sections=[
-            ("answer", "", _answer(measured)),
+            ("answer", "", join(_answer(measured), _warnings(measured))),
             *_verification(measured),
             ("costs", "What things cost here", _costs(contrasts_of(measured))),
             ("blocks", "Blocks", _blocks(measured)),
@@ -85,6 +87,27 @@ def _answer(measured: LatencyTable) -> Html:
             "mnas latency verify on the device.",
         )
     return _answered(found.verdict.capitalize(), found.reason, mark=_MARKS.get(found.verdict))
+
+
+def _warnings(measured: LatencyTable) -> Html:
+    """What stands in the way of believing the rows, before anything is drawn from them."""
+    noisy = sum(row.status == "noisy" for row in measured.rows)
+    failed = sum(row.ms is None for row in measured.rows)
+    said = [
+        "The rows were changed after they were measured: the checksum differs."
+        if measured.edited
+        else "",
+        *(f"Merged by force: {each}." for each in measured.forced),
+        f"{noisy} of {counted(len(measured.rows), 'block')} never gave the same time twice."
+        if noisy
+        else "",
+        f"{counted(failed, 'block')} failed and is predicted from the others." if failed else "",
+        f"The reference block took up to {percent(measured.drift)} longer than at its fastest: the "
+        "machine did not keep its speed."
+        if measured.drift is not None and measured.drift > _MOST_DRIFT
+        else "",
+    ]
+    return join(*(paragraph(each) for each in said if each))
 
 
 def _answered(big: str, words: str, mark: str | None = None) -> Html:
@@ -166,6 +189,7 @@ def _costs(found: tuple[Contrast, ...]) -> Html:
     ]
     heads: list[Child] = ["change", "time", "middle half", "MACs", "adds (median)", "pairs"]
     return join(
+        paragraph(_lesson(found)),
         figure_element(
             contrasts_figure(found),
             "Pairs of blocks that differ in this field and in nothing else: the time of one over "
@@ -173,6 +197,16 @@ def _costs(found: tuple[Contrast, ...]) -> Html:
             height=120 + 34 * len(found),
         ),
         table(heads, rows, numbers=1),
+    )
+
+
+def _lesson(found: tuple[Contrast, ...]) -> str:
+    """Where this device and a count of MACs disagree most."""
+    one = max(found, key=lambda each: abs(math.log(each.ratio / each.macs_ratio)))
+    dearer = "more" if one.ratio > one.macs_ratio else "less"
+    return (
+        f"What MACs get most wrong here: {contrast_words(one)} takes {one.ratio:.2f} times as "
+        f"long, {dearer} than the {one.macs_ratio:.2f} that counting MACs says."
     )
 
 
@@ -207,6 +241,7 @@ def _measuring(measured: LatencyTable) -> Html:
     protocol: list[list[Child]] = [
         [name.replace("_", " "), f"{value:g}"] for name, value in measured.protocol.items()
     ]
+    reached: list[list[Child]] = [[name, value] for name, value in measured.where.items()]
     rows: list[list[Child]] = [
         ["blocks", ", ".join(f"{number} {state}" for state, number in sorted(states.items()))],
         ["left to be predicted", measured.left_out],
@@ -216,6 +251,7 @@ def _measuring(measured: LatencyTable) -> Html:
             "-" if measured.drift is None else percent(measured.drift, 1),
         ],
         ["regime", measured.target.regime],
+        *reached,
         *protocol,
     ]
     edited = paragraph("The rows were changed after they were measured: the checksum differs.")

@@ -81,6 +81,7 @@ def test_a_block_is_settled_when_mnas_says_so(block, empty, threads):
         ("Init: 3, First inference: 9, Warmup (avg): 8, Inference (avg): 812.5", 0.8125),
         ("[ INFO ]    Median:           1.23 ms\n[ INFO ]    Max: 9.00 ms", 1.23),
         ("Average inference time cost: 4.5 ms", 4.5),
+        ("Average inference time cost total: 4.5 ms\nTotal inference requests: 10", 4.5),
         ("run 1 of 3\n0.75 ms\n", 0.75),
         ("750 us", 0.75),
         ("2e-1", 0.2),

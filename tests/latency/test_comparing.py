@@ -98,3 +98,13 @@ def test_what_does_not_belong_together_is_refused_unless_forced(table, tmp_path,
 
     (said,) = LatencyTable.load(tmp_path / "m.csv").forced
     assert said == message.replace("\\", "")
+
+
+def test_blocks_that_one_table_left_out_and_another_measured_are_not_left_out(table):
+    halves = [
+        replace(table, rows=table.rows[::2], left_out=len(table.rows[1::2])),
+        replace(table, rows=table.rows[1::2], left_out=len(table.rows[::2])),
+    ]
+
+    assert merge_tables(halves, source="m.csv").left_out == 0
+    assert merge_tables([halves[0], halves[0]], source="m.csv").left_out == halves[0].left_out

@@ -21,6 +21,7 @@ from mnas.latency import (
 from mnas.latency.accuracy import fit_calibration, judge
 from mnas.latency.target import VerifiedNetwork
 from mnas.latency.verifying import spread_over_latency
+from mnas.space import load_space
 
 QUICK = Settings(passes=2, group_ms=0.001)  # a virtual clock can tell any run
 
@@ -302,3 +303,24 @@ def test_a_table_worse_than_counting_macs_is_not_trusted():
 
     assert verification.verdict == "not trusted"
     assert "worse than counting, MACs reach 0.0 %" in verification.reason
+
+
+def test_networks_of_a_space_that_was_not_measured_are_refused_unless_forced(table, machine):
+    other = load_space("small_28")
+    with pytest.raises(
+        TableMismatchError, match=r"measured for the space .*did not measure .*--force"
+    ):
+        verify(table, other, machine, networks=5)
+
+    found = verify(table, other, machine, networks=5, force=True).verification
+
+    assert found.space == {"name": "small_28", "digest": other.digest}
+    assert found.predicted_share > 0
+
+
+def test_a_verification_says_which_space_it_speaks_of(table, space, machine):
+    verify(table, space, machine)
+
+    found = LatencyTable.load(table.source).verification
+    assert found.space == {"name": space.name, "digest": space.digest}
+    assert found.predicted_share == 0

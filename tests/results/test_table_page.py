@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -120,3 +121,17 @@ def test_a_table_with_one_block_has_a_page(table, tmp_path):
     one = LatencyTable(target=Target(), device="d", runtime_version="1", rows=(table.rows[0],))
 
     assert "there is nothing to compare" in written(one, tmp_path)
+
+
+def test_the_page_begins_with_what_stands_in_the_way_of_believing_it(table, tmp_path):
+    rows = (replace(table.rows[0], status="noisy"), *table.rows[1:])
+    page = written(replace(table, rows=rows, forced=("device is A and B",), drift=1.068), tmp_path)
+    above = page[: page.index("What things cost here")]
+
+    assert "Merged by force: device is A and B." in above
+    assert "never gave the same time twice" in above
+    assert "did not keep its speed" in above
+
+
+def test_the_page_says_what_counting_macs_gets_most_wrong(table, tmp_path):
+    assert "What MACs get most wrong here" in written(table, tmp_path)
