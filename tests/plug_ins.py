@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from mnas.arch.operators import GROUP, added_operators
+from mnas.latency.runtime import added_runtimes
 
 
-def write_package(folder: Path, operators: dict[str, str], source: str = "") -> None:
-    """A distribution `plugin` in a folder: block operators by name, and its module's source."""
+def write_package(
+    folder: Path, entries: dict[str, str], source: str = "", group: str = GROUP
+) -> None:
+    """A distribution `plugin` in a folder: its entries of a group, and its module's source."""
     info = folder / "plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
-    lines = [f"{name} = {value}" for name, value in operators.items()]
-    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines, ""]))
+    lines = [f"{name} = {value}" for name, value in entries.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
     if source:
         (folder / "plugin.py").write_text(source)
 
@@ -27,9 +30,11 @@ def on_the_path(*folders: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for folder in folders:
             patch.syspath_prepend(folder)
-        added_operators.cache_clear()
+        for added in (added_operators, added_runtimes):
+            added.cache_clear()
         yield
-    added_operators.cache_clear()
+    for added in (added_operators, added_runtimes):
+        added.cache_clear()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file is not None and Path(file).parent in folders:

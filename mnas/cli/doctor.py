@@ -183,10 +183,10 @@ def measure_noise(
 
 def _runtimes() -> tuple[RuntimeState, ...]:
     from mnas.arch import MnasError
-    from mnas.latency import RUNTIMES, Target, runtime_for
+    from mnas.latency import Target, runtime_for, runtime_names
 
     found = []
-    for name in RUNTIMES:
+    for name in runtime_names():
         version, problem = None, ""
         try:
             version = runtime_for(Target(runtime=name)).version

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mnas.latency.device import describe_device
     from mnas.latency.errors import (
         DeviceError,
+        InvalidRuntimeError,
         JobError,
         LatencyTableError,
         MeasuringError,
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
     )
     from mnas.latency.remote import measure_on, run_job, verify_on
     from mnas.latency.risk import margin_at
-    from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
+    from mnas.latency.runtime import (
+        RUNTIMES,
+        Run,
+        Runtime,
+        runtime_for,
+        runtime_names,
+    )
     from mnas.latency.table import LatencyTable, TableRow
     from mnas.latency.target import (
         Calibration,
@@ -59,6 +66,7 @@ __all__ = [
     "DeviceAddressError",
     "DeviceError",
     "Interval",
+    "InvalidRuntimeError",
     "Job",
     "JobError",
     "Latency",
@@ -94,6 +102,7 @@ __all__ = [
     "read_job",
     "run_job",
     "runtime_for",
+    "runtime_names",
     "table_folder",
     "time_architectures",
     "time_networks",
@@ -111,6 +120,7 @@ _MODULES = {
     "device": ("describe_device",),
     "errors": (
         "DeviceError",
+        "InvalidRuntimeError",
         "JobError",
         "LatencyTableError",
         "MeasuringError",
@@ -125,7 +135,7 @@ _MODULES = {
     "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
     "risk": ("margin_at",),
     "remote": ("measure_on", "run_job", "verify_on"),
-    "runtime": ("RUNTIMES", "Run", "Runtime", "runtime_for"),
+    "runtime": ("RUNTIMES", "Run", "Runtime", "runtime_for", "runtime_names"),
     "table": ("LatencyTable", "TableRow"),
     "target": (
         "Calibration",

@@ -34,7 +34,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 EMPTY, REFERENCE = "empty", "reference"
 MOST_FAILURES = 2  # one may be bad luck
@@ -83,7 +83,7 @@ def _board(file: Path = Path("/proc/device-tree/model")) -> str:
 # --- runtimes: each makes one file ready to run
 
 
-def prepare_onnxruntime(file: str, shape: list[int], threads: int) -> Run:
+def prepare_onnxruntime(model: str | bytes, shape: list[int], threads: int) -> Run:
     """ONNX Runtime on the CPU, sequential, all graph optimisations, input and output bound."""
     import numpy as np
     import onnxruntime
@@ -94,7 +94,7 @@ def prepare_onnxruntime(file: str, shape: list[int], threads: int) -> Run:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (entry,), (output,) = session.get_inputs(), session.get_outputs()
     image: Any = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     if entry.type == "tensor(uint8)":
@@ -109,30 +109,68 @@ def prepare_onnxruntime(file: str, shape: list[int], threads: int) -> Run:
     return lambda: session.run_with_iobinding(binding)
 
 
-def prepare_openvino(file: str, shape: list[int], threads: int) -> Run:
+def prepare_openvino(model: str | bytes, shape: list[int], threads: int) -> Run:
     """OpenVINO on the CPU, one stream, in fp32 also where the processor would rather use bf16."""
     import numpy as np
     import openvino
 
     core = openvino.Core()
-    model = core.read_model(file)
-    model.reshape(shape)
-    pinned = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    request = core.compile_model(model, "CPU", pinned).create_infer_request()
+    read = core.read_model(model)
+    if read.input(0).partial_shape.is_dynamic:
+        read.reshape(shape)
+    compiled = core.compile_model(read, "CPU", pinned_openvino(threads))
+    found = compiled.get_property("INFERENCE_PRECISION_HINT")
+    if found != openvino.Type.f32:
+        raise RuntimeError(f"OpenVINO was told to compute in f32 and says it uses {found}")
+    request = compiled.create_infer_request()
     image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     request.set_input_tensor(openvino.Tensor(image))
     return lambda: request.infer()
 
 
-# Function that prepares a file, module that must be there, its distribution, suffix of its files.
-RUNTIMES: dict[str, tuple[Callable[[str, list[int], int], Run], str, str, str]] = {
-    "onnxruntime": (prepare_onnxruntime, "onnxruntime", "onnxruntime", ".onnx"),
-    "openvino": (prepare_openvino, "openvino", "openvino", ".onnx"),
+def pinned_onnxruntime(threads: int) -> dict[str, Any]:
+    """What the session options above say."""
+    return {
+        "intra_op_threads": threads,
+        "inter_op_threads": 1,
+        "execution_mode": "sequential",
+        "graph_optimizations": "all",
+    }
+
+
+def pinned_openvino(threads: int) -> dict[str, Any]:
+    """Properties a model is compiled with."""
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+class AgentRuntime(NamedTuple):
+    """What runs files here.
+
+    Attributes:
+        prepare: Makes a file (or its bytes) ready to run, for a shape and a number of threads.
+        pinned: What it is set to, for a number of threads.
+        module: That must be importable.
+        distribution: That holds the module.
+        suffix: Of its files.
+    """
+
+    prepare: Callable[[str | bytes, list[int], int], Run]
+    pinned: Callable[[int], dict[str, Any]]
+    module: str
+    distribution: str
+    suffix: str
+
+
+RUNTIMES: dict[str, AgentRuntime] = {
+    "onnxruntime": AgentRuntime(
+        prepare_onnxruntime, pinned_onnxruntime, "onnxruntime", "onnxruntime", ".onnx"
+    ),
+    "openvino": AgentRuntime(prepare_openvino, pinned_openvino, "openvino", "openvino", ".onnx"),
 }
 
 
@@ -371,7 +409,7 @@ def _timer(job: dict[str, Any], folder: Path) -> Callable[[dict[str, Any]], tupl
 
         return by_command
     runtime, threads = job["target"]["runtime"], job["target"]["threads"]
-    prepare = RUNTIMES[runtime][0]
+    prepare = RUNTIMES[runtime].prepare
 
     def by_runtime(model: dict[str, Any]) -> tuple[float, float]:
         run = prepare(str(folder / model["file"]), model["shape"], threads)
@@ -462,12 +500,13 @@ def _put(out: IO[str], row: dict[str, Any]) -> str:
     return line
 
 
-def about(job: dict[str, Any]) -> dict[str, str]:
-    """Device, runtime and version; exits where the runtime is not there."""
+def about(job: dict[str, Any]) -> dict[str, Any]:
+    """Device, runtime, version and what is pinned; exits where the runtime is not there."""
     if job["command"] is not None:
         return {"device": job["device"] or f"behind {job['command']}", "runtime_version": "unknown"}
     runtime = job["target"]["runtime"]
-    _, module, distribution, _ = RUNTIMES[runtime]
+    found = RUNTIMES[runtime]
+    module, distribution = found.module, found.distribution
     try:
         importlib.import_module(module)
         version = str(getattr(sys.modules[module], "__version__", ""))
@@ -481,7 +520,11 @@ def about(job: dict[str, Any]) -> dict[str, str]:
             f"`{sys.executable} -m pip install {distribution}`, or name another Python\n"
         )
         raise SystemExit(NO_RUNTIME) from None
-    return {"device": job["device"] or describe_device(), "runtime_version": version}
+    return {
+        "device": job["device"] or describe_device(),
+        "runtime_version": version,
+        "pinned": found.pinned(job["target"]["threads"]),
+    }
 
 
 @contextlib.contextmanager

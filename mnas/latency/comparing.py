@@ -203,8 +203,9 @@ def _differences(first: LatencyTable, other: LatencyTable) -> list[str]:
             ("device", first.device, other.device),
             ("runtime version", first.runtime_version, other.runtime_version),
             ("protocol", dict(first.protocol), dict(other.protocol)),
+            ("pinned", dict(first.pinned), dict(other.pinned)),
         )
-        if one != another
+        if one != another and not (what == "pinned" and not (one and another))  # older: unknown
     ]
     return [
         f"{name} is {one!r} in {first.source} and {another!r} in {other.source}"

@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 
 from mnas.arch import PlannedBlock
 from mnas.latency.eager import image_for, module_of
 from mnas.latency.errors import MeasuringError
-from mnas.latency.runtime import Run
+from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 from mnas.latency.timing import Clock
 
@@ -24,6 +25,7 @@ class CudaTorch:
     """
 
     dtypes: tuple[str, ...] = ("fp32",)
+    file_format: str | None = None
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -42,6 +44,9 @@ class CudaTorch:
                 "PyTorch, or with --runtime torch."
             )
         return f"{torch.__version__}, CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}"
+
+    def pinned(self, target: Target) -> Pinned:
+        return {"memory_format": "channels_last", "autocast": False, "tf32": False}
 
     @contextlib.contextmanager
     def hold(self, target: Target) -> Iterator[Clock]:
@@ -69,6 +74,9 @@ class CudaTorch:
             return answer
 
         return run
+
+    def prepare_file(self, path: Path, target: Target) -> Run:
+        raise MeasuringError(f"PyTorch runs modules, and no file such as {path}")
 
 
 RUNTIME = CudaTorch()

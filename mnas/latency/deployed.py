@@ -1,13 +1,12 @@
-"""Timing deployed ONNX files end to end, in the regime of the tables."""
+"""Timing deployed files end to end, in the regime of the tables."""
 
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mnas.arch import MnasError
-from mnas.latency.ort import prepare_file
 from mnas.latency.rounds import Progress, Stopwatch, no_progress, time_interleaved
-from mnas.latency.runtime import Run, runtime_for
+from mnas.latency.runtime import Run, Runtime, runtime_for
 from mnas.latency.target import Target, Timing
 from mnas.latency.timing import Clock, Settings, combine
 
@@ -27,8 +26,9 @@ def time_networks(
     Holds the machine alone meanwhile.
 
     Args:
-        files: ONNX files by any name.
-        target: Threads and batch; its runtime must be `onnxruntime`.
+        files: Files by any name, of the format that the target's runtime runs: ONNX files for
+            `onnxruntime`.
+        target: Runtime, threads and batch.
         rounds: How often each file is visited, in another random order each time.
         progress: Told (done, total, what) after each timing.
         settings: How a visit is timed.
@@ -39,19 +39,20 @@ def time_networks(
         A timing for each name, in the order of `files`.
 
     Raises:
-        MnasError: The target is not ONNX Runtime's, or a file cannot be run or computes with
+        MnasError: The target's runtime runs no files, or a file cannot be run or computes with
             another dtype.
-        UnknownNameError: ONNX Runtime does not compute with the target's dtype here.
+        UnknownNameError: The runtime is not known, or does not compute with the target's dtype.
     """
-    if target.runtime != "onnxruntime":
+    runtime = runtime_for(target)
+    if runtime.file_format is None:
         raise MnasError(
-            f"ONNX files are timed with onnxruntime; the target {target.name} asks for "
-            f"{target.runtime}. `time_architectures` times networks in any runtime."
+            f"{target.runtime}, which the target {target.name} asks for, runs no files. "
+            "`time_architectures` times networks in any runtime."
         )
     times = time_interleaved(
-        {name: _preparing(Path(path), target) for name, path in files.items()},
+        {name: _preparing(runtime, Path(path), target) for name, path in files.items()},
         Stopwatch(target=target, settings=settings or Settings(), clock=clock or Clock()),
-        runtime_for(target),
+        runtime,
         rounds=rounds,
         rng=random.Random(seed),
         progress=progress,
@@ -59,5 +60,5 @@ def time_networks(
     return {name: combine(passes) for name, passes in times.items()}
 
 
-def _preparing(path: Path, target: Target) -> Callable[[], Run]:
-    return lambda: prepare_file(path, target)
+def _preparing(runtime: Runtime, path: Path, target: Target) -> Callable[[], Run]:
+    return lambda: runtime.prepare_file(path, target)

@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from mnas.arch import BatchNorm, PlannedBlock
-from mnas.latency.runtime import Run
+from mnas.latency.errors import MeasuringError
+from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 from mnas.nets import build_block
 
@@ -19,6 +21,10 @@ class EagerTorch:
 
     version: str = torch.__version__
     dtypes: tuple[str, ...] = ("fp32",)
+    file_format: str | None = None
+
+    def pinned(self, target: Target) -> Pinned:
+        return {"threads": target.threads, "memory_format": "channels_last", "autocast": False}
 
     @contextlib.contextmanager
     def hold(self, target: Target) -> Iterator[None]:
@@ -37,6 +43,9 @@ class EagerTorch:
                 return module(image)
 
         return run
+
+    def prepare_file(self, path: Path, target: Target) -> Run:
+        raise MeasuringError(f"PyTorch runs modules, and no file such as {path}")
 
 
 RUNTIME = EagerTorch()

@@ -5,6 +5,7 @@ InvalidFileError
 MnasError
 ├── TableMismatchError      a sound table of another target
 ├── MissingRuntimeError     a runtime whose package is not installed
+├── InvalidRuntimeError     an installed package's runtime that is none
 ├── JobError                a folder that is no job, or another one
 └── MeasuringError          measuring cannot start or gave nothing
     └── DeviceError         a device that cannot be reached, or does not answer
@@ -23,6 +24,10 @@ class TableMismatchError(MnasError):
 
 class MissingRuntimeError(MnasError):
     """A runtime whose package is not installed; says how to install it."""
+
+
+class InvalidRuntimeError(MnasError):
+    """An entry point of `mnas.runtimes` gives something that is no runtime; says what."""
 
 
 class JobError(MnasError):

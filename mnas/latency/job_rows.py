@@ -135,7 +135,13 @@ def _problem_of(row: Any) -> str | None:
         known = isinstance(about, dict) and all(
             isinstance(about.get(key), str) for key in ("device", "runtime_version")
         )
-        return None if known else "`about` must say device and runtime_version"
+        if not known:
+            return "`about` must say device and runtime_version"
+        pinned = about.get("pinned", {})
+        plain = isinstance(pinned, dict) and all(
+            isinstance(value, str | int | float | bool) for value in pinned.values()
+        )
+        return None if plain else "`pinned` must be plain values by name"
     if "done" in row:
         return None
     if not isinstance(row.get("key"), str):

@@ -81,12 +81,13 @@ def measure_table(
     settings = settings or Settings()
     runtime = runtime or runtime_for(target)
     blocks, left_out = blocks_to_measure(space, also, most=most)
-    device = describe_device()
+    device, pinned = describe_device(), runtime.pinned(target)
     header = {
         "target": asdict(target),
         "device": device,
         "runtime_version": runtime.version,
         "settings": asdict(settings),
+        "pinned": dict(pinned),
     }
     with (
         machine_lock(alone=True, waiting=lambda: progress(0, len(blocks), WAITING)),
@@ -116,6 +117,7 @@ def measure_table(
             space={"name": space.name, "digest": space.digest},
             also=tuple(sorted({arch.id for arch in also})),
             left_out=len(left_out),
+            pinned=pinned,
             source=os.fspath(out),
         )
         table.save(out)

@@ -32,7 +32,7 @@ def check_writable(target: Target, *, is_command: bool) -> None:
 def suffix_of(target: Target) -> str:
     """Of the files that a target's runtime reads; ONNX for one that mnas does not know."""
     known = agent.RUNTIMES.get(target.runtime)
-    return ONNX if known is None else known[3]
+    return ONNX if known is None else known.suffix
 
 
 def write_model(

@@ -10,9 +10,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mnas.arch import MnasError, PlannedBlock
+from mnas.latency import agent
 from mnas.latency.onnx_graph import INPUT, graph_of, input_shape
 from mnas.latency.onnx_int8 import quantized
-from mnas.latency.runtime import Run
+from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 
 _QUIET = 3  # errors only: warnings about unused initialisers are no use to anybody here
@@ -24,6 +25,10 @@ class OnnxRuntime:
 
     version: str = onnxruntime.__version__
     dtypes: tuple[str, ...] = ("fp32", "int8")
+    file_format: str | None = "onnx"
+
+    def pinned(self, target: Target) -> Pinned:
+        return agent.pinned_onnxruntime(target.threads)
 
     def hold(self, target: Target) -> AbstractContextManager[None]:
         return nullcontext()  # each session has its own threads
@@ -31,6 +36,9 @@ class OnnxRuntime:
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
         session = _session(model_of(blocks, target).SerializeToString(), target)
         return _bind(session, INPUT, input_shape(blocks, target.batch))
+
+    def prepare_file(self, path: Path, target: Target) -> Run:
+        return prepare_file(path, target)
 
 
 RUNTIME = OnnxRuntime()

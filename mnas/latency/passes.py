@@ -72,6 +72,7 @@ class Passes:
         also: tuple[str, ...],
         left_out: int,
         source: str,
+        pinned: Mapping[str, str | int | float | bool],
         where: Mapping[str, str] | None = None,
     ) -> LatencyTable:
         """The table of these passes.
@@ -102,6 +103,7 @@ class Passes:
             also=also,
             left_out=left_out,
             protocol=asdict(self.settings),
+            pinned=pinned,
             drift=self._drift(),
             measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
             where=where or {},

@@ -309,6 +309,7 @@ def _table_of(job: Job, rows: JobRows, source: str) -> LatencyTable:
         space=job.space,
         also=job.also,
         left_out=job.left_out,
+        pinned=rows.about.get("pinned", {}),
         source=source,
         where=_where(job),
     )

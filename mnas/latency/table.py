@@ -56,6 +56,7 @@ class LatencyTable:
         also: Ids of networks whose blocks were measured besides the space's.
         left_out: How many reachable blocks were left to be predicted, as it was asked for.
         protocol: Settings the measurement was made with.
+        pinned: What the runtime was set to: precision, threads and the like.
         drift: How much slower the reference block ever was than at its fastest, as a fraction.
         measured_at: When measuring ended (ISO 8601, UTC).
         calibration: Correction of the sums, from the verification.
@@ -78,6 +79,7 @@ class LatencyTable:
     also: tuple[str, ...] = ()
     left_out: int = 0
     protocol: Mapping[str, float] = field(default_factory=dict)
+    pinned: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     drift: float | None = None
     measured_at: str | None = None
     calibration: Calibration | None = None

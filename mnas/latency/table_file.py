@@ -49,6 +49,7 @@ _HEADER: dict[str, Any] = {
     "left_out": NonNegativeInt,
     "measured_at": str | None,
     "protocol": dict[str, int | float],
+    "pinned": dict[str, str | int | float | bool],
     "empty_ms": NonNegativeFloat,
     "empty_wall_ms": NonNegativeFloat,
     "drift": float | None,
@@ -63,8 +64,8 @@ _HEADER: dict[str, Any] = {
     "rows_sha256": str,
 }
 _OPTIONAL_IN_TABLE = (
-    "space", "also", "left_out", "measured_at", "protocol", "empty_ms", "empty_wall_ms", "drift",
-    "calibration", "verification", "where", "forced",
+    "space", "also", "left_out", "measured_at", "protocol", "pinned", "empty_ms",
+    "empty_wall_ms", "drift", "calibration", "verification", "where", "forced",
 )  # fmt: skip
 
 
@@ -80,6 +81,7 @@ def text_of(table: "LatencyTable") -> str:
         "also": list(table.also),
         "measured_at": table.measured_at,
         "protocol": dict(table.protocol),
+        "pinned": dict(table.pinned),
         "empty_ms": table.empty_ms,
         "empty_wall_ms": table.empty_wall_ms,
         "drift": table.drift,

@@ -20,7 +20,7 @@ from mnas.latency.rounds import (
     split_half_difference,
     time_interleaved,
 )
-from mnas.latency.runtime import RUNTIMES, Run, Runtime, runtime_for
+from mnas.latency.runtime import Run, Runtime, runtime_for, runtime_names
 from mnas.latency.table import LatencyTable
 from mnas.latency.target import Target, Timing, VerifiedNetwork
 from mnas.latency.timing import Clock, PassTime, Settings, combine
@@ -232,10 +232,10 @@ def _preparing(arch: Architecture, runtime: Runtime, target: Target) -> Callable
 
 def _runtime_of(table: LatencyTable) -> Runtime:
     """The runtime of a table, which may come from another tool."""
-    if table.target.runtime not in RUNTIMES:
+    if table.target.runtime not in runtime_names():
         raise TableMismatchError(
             f"{table.source} was measured with {table.target.runtime!r}, which mnas cannot run "
-            f"(known: {', '.join(RUNTIMES)}): it can be predicted from, but not verified."
+            f"(known: {', '.join(runtime_names())}): it can be predicted from, but not verified."
         )
     return runtime_for(table.target)
 

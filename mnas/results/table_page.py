@@ -242,6 +242,7 @@ def _measuring(measured: LatencyTable) -> Html:
         [name.replace("_", " "), f"{value:g}"] for name, value in measured.protocol.items()
     ]
     reached: list[list[Child]] = [[name, value] for name, value in measured.where.items()]
+    pinned: list[list[Child]] = [[name, str(value)] for name, value in measured.pinned.items()]
     rows: list[list[Child]] = [
         ["blocks", ", ".join(f"{number} {state}" for state, number in sorted(states.items()))],
         ["left to be predicted", measured.left_out],
@@ -253,6 +254,7 @@ def _measuring(measured: LatencyTable) -> Html:
         ["regime", measured.target.regime],
         *reached,
         *protocol,
+        *pinned,
     ]
     edited = paragraph("The rows were changed after they were measured: the checksum differs.")
     return join(edited if measured.edited else EMPTY, table(["", ""], rows, numbers=1))

@@ -119,6 +119,7 @@ class VirtualMachine:
 
     version = "1.0"
     dtypes = ("fp32",)
+    file_format = None
 
     def __init__(self) -> None:
         self.cpu_s = self.wall_s = 0.0
@@ -134,6 +135,9 @@ class VirtualMachine:
     @property
     def clock(self) -> Clock:
         return Clock(cpu=lambda: self.cpu_s, wall=lambda: self.wall_s)
+
+    def pinned(self, target: Target) -> Mapping[str, int]:
+        return {"threads": target.threads}
 
     def hold(self, target: Target) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()

@@ -291,7 +291,7 @@ def test_a_runtime_that_kills_its_process_costs_one_block(tiny_space, tmp_path):
 def _killing(job, agent):
     text = agent.read_text()
     begin = '    """ONNX Runtime on the CPU'
-    kill = "    if Path(file).read_bytes() == b'kill':\n        os.kill(os.getpid(), 9)\n"
+    kill = "    if Path(model).read_bytes() == b'kill':\n        os.kill(os.getpid(), 9)\n"
     head, found, tail = text.partition(begin)
     assert found
     first_line, _, rest = tail.partition("\n")
