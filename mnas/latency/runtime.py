@@ -97,8 +97,9 @@ RUNTIMES: dict[str, str] = {
     "torch": "mnas.latency.eager",
     "torch-cuda": "mnas.latency.cuda",
     "openvino": "mnas.latency.openvino_cpu",
+    "ncnn": "mnas.latency.ncnn_cpu",
 }
-EXTRAS = ("openvino",)  # an extra of mnas by the runtime's name installs what it needs
+EXTRAS = ("openvino", "ncnn")  # an extra of mnas by the runtime's name installs what it needs
 
 
 def runtime_for(target: Target) -> Runtime:

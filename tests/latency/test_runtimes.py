@@ -3,13 +3,15 @@
 import importlib.util
 import sys
 
+import numpy as np
 import pytest
 from plug_ins import on_the_path, write_package
 
-from mnas.arch import UnknownNameError
+from mnas.arch import UnknownNameError, plan
 from mnas.latency import (
     InvalidRuntimeError,
     LatencyTable,
+    MeasuringError,
     MissingRuntimeError,
     Settings,
     Target,
@@ -17,11 +19,12 @@ from mnas.latency import (
     runtime_for,
     runtime_names,
 )
+from mnas.latency.onnx_graph import INPUT, graph_of, input_shape
 from mnas.latency.runtime import EXTRAS, RUNTIMES, runtime_problems
-from mnas.latency.runtime_contract import RuntimeContract
+from mnas.latency.runtime_contract import RuntimeContract, example
 
 QUICK = Settings(warm_ups=1, runs=2, passes=1, most_passes=1, group_ms=0.001)
-MODULES = {"openvino": "openvino"}
+MODULES = {"openvino": "openvino", "ncnn": "ncnn"}
 
 
 class TestOnnxRuntime(RuntimeContract):
@@ -64,6 +67,35 @@ class TestOpenVino(RuntimeContract):
         )
         with pytest.raises(RuntimeError, match="told to compute in f32 and says it uses"):
             self.runtime.prepare((), self.target)
+
+
+@pytest.mark.external
+@pytest.mark.skipif(importlib.util.find_spec("ncnn") is None, reason="no ncnn")
+class TestNcnn(RuntimeContract):
+    name = "ncnn"
+
+    @pytest.mark.parametrize("padding", ["symmetric", "same"])
+    def test_it_computes_what_onnx_runtime_computes(self, padding):
+        import ncnn
+        import onnxruntime
+
+        from mnas.latency.ncnn_cpu import logits_of, net_of
+        from mnas.latency.ncnn_graph import ncnn_of
+
+        blocks = plan(example(padding)).blocks
+        graph = graph_of(blocks)
+        image = np.random.default_rng(1).standard_normal(input_shape(blocks, 1), dtype=np.float32)
+        session = onnxruntime.InferenceSession(graph.SerializeToString())
+        (wanted,) = session.run(None, {INPUT: image})
+
+        net = net_of(*ncnn_of(graph), self.runtime.pinned(self.target))
+        found = np.array(logits_of(net, ncnn.Mat(image[0]).clone()))
+
+        assert np.abs(found - wanted.ravel()).max() <= 1e-4 * np.abs(wanted).max()
+
+    def test_several_images_at_a_time_are_refused(self):
+        with pytest.raises(MeasuringError, match="one image at a time; got batch 2"):
+            self.runtime.pinned(Target(runtime="ncnn", batch=2))
 
 
 @pytest.mark.parametrize(
