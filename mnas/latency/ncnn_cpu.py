@@ -8,25 +8,22 @@ from pathlib import Path
 
 import ncnn
 import numpy as np
-import onnx
 
-from mnas.arch import MnasError, PlannedBlock
+from mnas.arch import PlannedBlock
 from mnas.latency.errors import MeasuringError
 from mnas.latency.ncnn_graph import ncnn_of
 from mnas.latency.onnx_graph import INPUT, OUTPUT, graph_of, input_shape
 from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 from mnas.latency.timing import Clock
-from mnas.latency.zipped import pack, unpacked
 
-FILES = ("model.param", "model.bin")
-# fp16 and bf16, which ncnn likes better where the processor has them, are forbidden.
+# fp16 and bf16, which ncnn prefers where the processor has them, are forbidden.
 _OPTIONS = {
     "use_fp16_packed": False,
     "use_fp16_storage": False,
     "use_fp16_arithmetic": False,
-    "use_bf16_storage": False,
     "use_bf16_packed": False,
+    "use_bf16_storage": False,
     "use_int8_inference": False,
     "use_vulkan_compute": False,
     "use_packing_layout": True,
@@ -40,11 +37,11 @@ class Ncnn:
 
     version: str = ncnn.__version__
     dtypes: tuple[str, ...] = ("fp32",)
-    file_format: str | None = "ncnn"
+    file_format: str | None = None
 
     def pinned(self, target: Target) -> Pinned:
         if target.batch != 1:
-            raise MeasuringError(f"ncnn runs one image at a time; got a batch of {target.batch}")
+            raise MeasuringError(f"ncnn runs one image at a time; got batch {target.batch}")
         return {"num_threads": target.threads, **_OPTIONS}
 
     @contextlib.contextmanager
@@ -52,65 +49,44 @@ class Ncnn:
         yield Clock(cpu=time.process_time)  # its own threads may compute
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in _contents(graph_of(blocks)).items():
-                (Path(folder) / name).write_bytes(content)
-            net = load_net(Path(folder), self.pinned(target))
-        return _run_of(net, input_shape(blocks, 1)[1:])
+        net = net_of(*ncnn_of(graph_of(blocks)), self.pinned(target))
+        sides = input_shape(blocks, 1)[1:]
+        image = ncnn.Mat(np.random.default_rng(0).standard_normal(sides, dtype=np.float32)).clone()
+        return lambda: logits_of(net, image)
 
     def prepare_file(self, path: Path, target: Target) -> Run:
-        with unpacked(path, FILES) as folder:
-            return _run_of(load_net(folder, self.pinned(target)), _sides(folder / FILES[0]))
+        raise MeasuringError(f"mnas writes no ncnn files yet, so it runs none such as {path}")
 
 
 RUNTIME = Ncnn()
 
 
-def write_ncnn(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph as ncnn's two files, weights in fp32, zipped."""
-    pack(path, _contents(model))
-
-
-def load_net(folder: Path, pinned: Pinned) -> "ncnn.Net":
-    """Load the two files that lie in a folder, with every option set as `pinned` says.
+def net_of(param: str, weights: bytes, pinned: Pinned) -> "ncnn.Net":
+    """Load the contents of ncnn's two files, with every option set as `pinned` says.
 
     Raises:
-        MnasError: They are no model of ncnn.
+        RuntimeError: ncnn refuses them.
     """
     net = ncnn.Net()
     for name, value in pinned.items():
         setattr(net.opt, name, value)
-    param, weights = (str(folder / name) for name in FILES)
-    if net.load_param(param) or net.load_model(weights):
-        raise MnasError(f"ncnn cannot load {' and '.join(FILES)}")
+    with tempfile.TemporaryDirectory() as folder:  # from memory it would not copy the weights
+        (Path(folder) / "model.param").write_text(param)
+        (Path(folder) / "model.bin").write_bytes(weights)
+        if net.load_param(f"{folder}/model.param") or net.load_model(f"{folder}/model.bin"):
+            raise RuntimeError("ncnn cannot load the model")
     return net
 
 
-def _contents(model: onnx.ModelProto) -> dict[str, bytes]:
-    text, weights = ncnn_of(model)
-    return dict(zip(FILES, (text.encode(), weights), strict=True))
+def logits_of(net: "ncnn.Net", image: "ncnn.Mat") -> "ncnn.Mat":
+    """Run a net once on one image (channels, height, width).
 
-
-def _run_of(net: "ncnn.Net", sides: tuple[int, ...]) -> Run:
-    image = np.random.default_rng(0).standard_normal(sides, dtype=np.float32)
-    entered = ncnn.Mat(image).clone()
-
-    def run() -> object:
-        extractor = net.create_extractor()
-        extractor.input(INPUT, entered)
-        failed, answer = extractor.extract(OUTPUT)
-        if failed:
-            raise RuntimeError(f"ncnn ended with {failed}")
-        return answer
-
-    return run
-
-
-def _sides(param: Path) -> tuple[int, ...]:
-    """(channels, height, width) that the Input layer of a text states."""
-    for line in param.read_text().splitlines():
-        kind, *words = line.split()
-        if kind == "Input":
-            stated = dict(word.split("=") for word in words if "=" in word)
-            return tuple(int(stated[key]) for key in ("2", "1", "0") if key in stated)
-    raise MnasError(f"{param.name} names no input")
+    Raises:
+        RuntimeError: ncnn fails.
+    """
+    extractor = net.create_extractor()
+    extractor.input(INPUT, image)
+    failed, answer = extractor.extract(OUTPUT)
+    if failed:
+        raise RuntimeError(f"ncnn ended with {failed}")
+    return answer
