@@ -210,6 +210,11 @@ def candidates(
             started = time.perf_counter()
             accuracies[name].append(turns[name](seed))
             per_hour[name].append(len(networks) * 3600 / (time.perf_counter() - started))
+            found = statistics.fmean(accuracies[name][-1])
+            told = (
+                f"repeat {seed}, {name}: {per_hour[name][-1]:.0f} candidates an hour, {found:.2%}"
+            )
+            print(told, file=sys.stderr, flush=True)  # what an interrupted run leaves
     means = {name: [statistics.fmean(each) for each in found] for name, found in accuracies.items()}
     differences = [a - b for a, b in zip(means["mnas"], means["tutorial"], strict=True)]
     difference = estimate(differences)
