@@ -6,7 +6,7 @@ one block; `sizes` makes it deterministic to count, `encoding` searches it.
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mnas.arch import Architecture, Block, HeadItem, HeadPool, Input, Stem
@@ -91,6 +91,21 @@ class Step(NamedTuple):
     asked: dict[Choice, int]
 
 
+class Position(NamedTuple):
+    """What can be asked at one place of a network, before any of it is.
+
+    Attributes:
+        run: Asks choices and gives a result.
+        known: Answers that are settled already, by name of the choice.
+        arrive: From the answers and the result: what stands there (the architecture but for its
+            body, a block, the head; None where nothing does), and the next state, None at the end.
+    """
+
+    run: Callable[[Ask], Any]
+    known: Mapping[str, int]
+    arrive: Callable[[dict[Choice, int], Any], tuple[Any, State | None]]
+
+
 class Automaton:
     """The automaton of a space; remembers the steps it has worked out."""
 
@@ -102,17 +117,29 @@ class Automaton:
 
     def starts(self) -> Iterator[tuple[Top, State, dict[Choice, int]]]:
         """Every way to begin: what stands before the blocks, and the state after it."""
-
-        def run(ask: Ask) -> tuple[Top, State]:
-            network: NetworkTemplate = resolve(self.space.network, ask)
-            sizing = Sizing(resolve(network.width, ask), network.rounding)
-            resolution = resolve(network.resolution, ask)
-            stem = resolve(network.stem, ask).at(sizing)
-            index = next(i for i, one in enumerate(self.networks) if one is network)
-            return Top(network, resolution, stem), _entry(index, sizing.width, 0, stem.out_channels)
-
-        for asked, (top, state) in branches(run):
+        for asked, (top, state) in branches(self._begin):
             yield top, state, asked
+
+    def start(self) -> Position:
+        """What stands before the blocks."""
+        name = self.space.name
+
+        def arrive(asked: dict[Choice, int], result: tuple[Top, State]) -> tuple[Any, State]:
+            top, state = result
+            return top.frame(name), state
+
+        return Position(self._begin, {}, arrive)
+
+    def position(self, state: State) -> Position:
+        """What comes next in a state: the depth of a stage, a layer, or the head."""
+        network = self.networks[state.network]
+        sizing = Sizing(state.width, network.rounding)
+        if self.is_final(state):
+            return Position(
+                functools.partial(head_of, network, sizing), {}, lambda asked, head: (head, None)
+            )
+        stage = network.stages[state.stage]
+        return _enter(state, stage, sizing) if state.layer is None else _layer(state, stage, sizing)
 
     def is_final(self, state: State) -> bool:
         """Whether all blocks are read and the head is next."""
@@ -120,23 +147,15 @@ class Automaton:
 
     def heads(self, state: State) -> Iterator[tuple[tuple[HeadItem, ...], dict[Choice, int]]]:
         """Every head that a final state may have."""
-        network = self.networks[state.network]
-        sizing = Sizing(state.width, network.rounding)
-        for asked, head in branches(functools.partial(head_of, network, sizing)):
+        for asked, head in branches(self.position(state).run):
             yield head, asked
 
     def steps(self, state: State) -> tuple[Step, ...]:
         """Every way on from a state that is not final, in file order."""
         found = self._steps.get(state)
         if found is None:
-            network = self.networks[state.network]
-            stage = network.stages[state.stage]
-            sizing = Sizing(state.width, network.rounding)
-            if state.layer is None:
-                found = tuple(_enter(state, stage, sizing))
-            else:
-                found = tuple(_layer(state, stage, sizing))
-            self._steps[state] = found
+            here = self.position(state)
+            found = self._steps[state] = tuple(_steps_of(here))
         return found
 
     def closure(self, states: Iterable[State]) -> frozenset[State]:
@@ -146,6 +165,14 @@ class Automaton:
             if state not in found:
                 found |= self._reached_silently(state)
         return frozenset(found)
+
+    def _begin(self, ask: Ask) -> tuple[Top, State]:
+        network: NetworkTemplate = resolve(self.space.network, ask)
+        sizing = Sizing(resolve(network.width, ask), network.rounding)
+        resolution = resolve(network.resolution, ask)
+        stem = resolve(network.stem, ask).at(sizing)
+        index = next(i for i, one in enumerate(self.networks) if one is network)
+        return Top(network, resolution, stem), _entry(index, sizing.width, 0, stem.out_channels)
 
     def _reached_silently(self, state: State) -> frozenset[State]:
         known = self._silent.get(state)
@@ -181,7 +208,14 @@ def _entry(network: int, width: float, stage: int, channels: int) -> State:
     return State(network, width, stage, None, 0, 0, 0, channels, frozenset())
 
 
-def _enter(state: State, stage: StageTemplate, sizing: Sizing) -> Iterator[Step]:
+def _steps_of(position: Position) -> Iterator[Step]:
+    for asked, result in branches(position.run, position.known):
+        block, after = position.arrive(asked, result)
+        assert after is not None, "only the head is followed by nothing"
+        yield Step(block, after, asked)
+
+
+def _enter(state: State, stage: StageTemplate, sizing: Sizing) -> Position:
     def run(ask: Ask) -> State:
         depth: int = resolve(stage.depth, ask)
         if not depth:
@@ -190,30 +224,28 @@ def _enter(state: State, stage: StageTemplate, sizing: Sizing) -> Iterator[Step]
         stride: int = resolve(stage.stride, ask)
         return state._replace(layer=0, depth=depth, out_channels=out_channels, stride=stride)
 
-    for asked, after in branches(run):
-        yield Step(None, after, asked)
+    return Position(run, {}, lambda asked, after: (None, after))
 
 
-def _layer(state: State, stage: StageTemplate, sizing: Sizing) -> Iterator[Step]:
+def _layer(state: State, stage: StageTemplate, sizing: Sizing) -> Position:
     assert state.layer is not None
-    layer = stage.layers[state.layer]
+    number = state.layer
+    layer = stage.layers[number]
     shape = (state.channels, state.out_channels, state.stride)
+
+    def arrive(asked: dict[Choice, int], block: Block | None) -> tuple[Block | None, State]:
+        if number + 1 == state.depth:
+            after = _entry(state.network, state.width, state.stage + 1, state.out_channels)
+            return block, after
+        settled = _settled(state.settled, asked)
+        return block, state._replace(
+            layer=number + 1, stride=1, channels=state.out_channels, settled=settled
+        )
 
     def run(ask: Ask) -> Block | None:
         return layer_of(layer, shape, sizing, stage.scale, ask)
 
-    is_last = state.layer + 1 == state.depth
-    for asked, block in branches(run, dict(state.settled)):
-        if is_last:
-            after = _entry(state.network, state.width, state.stage + 1, state.out_channels)
-        else:
-            after = state._replace(
-                layer=state.layer + 1,
-                stride=1,
-                channels=state.out_channels,
-                settled=_settled(state.settled, asked),
-            )
-        yield Step(block, after, asked)
+    return Position(run, dict(state.settled), arrive)
 
 
 def _settled(

@@ -155,6 +155,37 @@ def branches(
         prefix[-1] += 1
 
 
+class _AskedError(Exception):
+    """A choice that nobody answered yet; ends a run on its way."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(choice.name)
+        self.choice = choice
+
+
+def follow(run: Callable[[Ask], Any], answers: Mapping[str, int]) -> tuple[Choice | None, Any]:
+    """Run a function as far as the answers go.
+
+    Args:
+        run: As for `branches`.
+        answers: By name of the choice.
+
+    Returns:
+        The first choice that is asked and not answered, and None; or None and the result.
+    """
+
+    def ask(choice: Choice) -> int:
+        index = answers.get(choice.name)
+        if index is None:
+            raise _AskedError(choice)
+        return index
+
+    try:
+        return None, run(ask)
+    except _AskedError as asked:
+        return asked.choice, None
+
+
 def index_of(options: Sequence[Option], value: object) -> int:
     """Which option a value is: itself, or the only one that has its spelling.
 

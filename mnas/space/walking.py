@@ -1,22 +1,37 @@
 """The one walk from choices to an architecture; its users differ in how they choose.
 
 The automaton says where each choice leads. What it said is kept as a tree of forks for each state,
-which grows where it is walked, so that a walk is a look-up for each choice.
+which grows where it is walked, so that a walk is a look-up for each choice. A tree that has grown
+large is cut down and grows again.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from mnas.arch import Architecture
-from mnas.space.automaton import Automaton, State
-from mnas.space.choices import Choice
+from mnas.space.automaton import Automaton, Position, State
+from mnas.space.choices import Choice, follow
+
+_MOST_GROWN = 200_000  # forks and places; about 100 MB
 
 
-class Fork(NamedTuple):
-    """A choice, and where each of its options leads."""
+class Fork:
+    """A choice, and where each of its options leads.
 
-    choice: Choice
-    ways: "tuple[Way, ...]"
+    Attributes:
+        choice: What is asked.
+        ways: One for each option; None until somebody took it.
+        position: Where it is asked.
+        asked: The answers given before it there.
+    """
+
+    __slots__ = ("asked", "choice", "position", "ways")
+
+    def __init__(self, choice: Choice, position: Position, asked: dict[Choice, int]) -> None:
+        self.choice = choice
+        self.ways: list[Way | None] = [None] * len(choice.options)
+        self.position = position
+        self.asked = asked
 
 
 class Place:
@@ -49,10 +64,8 @@ class Paths:
     def __init__(self, automaton: Automaton) -> None:
         self._automaton = automaton
         self._ahead: dict[State, Way] = {}
-        name = automaton.space.name
-        self._begin = _forks(
-            [(asked, Place(top.frame(name), state)) for top, state, asked in automaton.starts()]
-        )
+        self._grown = 0
+        self._begin = self._open(automaton.start(), {})
 
     def walk(self, choose: Callable[[Choice], int]) -> tuple[Architecture, dict[str, int]]:
         """Build the architecture that a way of choosing leads to.
@@ -65,12 +78,11 @@ class Paths:
         """
         chosen: dict[str, int] = {}
         passed: list[Any] = []
-        way: Way | None = self._begin
+        way: Way | None = self._beginning()
         while way is not None:
             while type(way) is Fork:
-                choice, ways = way
-                index = chosen[choice.name] = choose(choice)
-                way = ways[index]
+                index = chosen[way.choice.name] = choose(way.choice)
+                way = way.ways[index] or self._grow(way, index)
             way = self._pass(way, passed)
         return _architecture(passed), chosen
 
@@ -81,11 +93,12 @@ class Paths:
             random: Gives numbers in [0, 1); asked once for each active choice.
         """
         passed: list[Any] = []
-        way: Way | None = self._begin
+        way: Way | None = self._beginning()
         while way is not None:
             while type(way) is Fork:
                 ways = way.ways
-                way = ways[int(random() * len(ways))]
+                index = int(random() * len(ways))
+                way = ways[index] or self._grow(way, index)
             way = self._pass(way, passed)
         return _architecture(passed)
 
@@ -98,33 +111,36 @@ class Paths:
         ahead: Way | None = place.ahead
         return ahead
 
+    def _beginning(self) -> Way:
+        if self._grown > _MOST_GROWN:
+            self._ahead.clear()
+            self._grown = 0
+            self._begin = self._open(self._automaton.start(), {})
+        return self._begin
+
     def _through(self, state: State) -> Way:
         """The ways through the position of a state."""
         found = self._ahead.get(state)
         if found is None:
-            if self._automaton.is_final(state):
-                heads = self._automaton.heads(state)
-                ways = [(asked, Place(head, None)) for head, asked in heads]
-            else:
-                steps = self._automaton.steps(state)
-                ways = [(step.asked, Place(step.block, step.state)) for step in steps]
-            found = self._ahead[state] = _forks(ways)
+            found = self._ahead[state] = self._open(self._automaton.position(state), {})
         return found
+
+    def _grow(self, fork: Fork, index: int) -> Way:
+        """The way that an option leads, which nobody took yet."""
+        way = fork.ways[index] = self._open(fork.position, {**fork.asked, fork.choice: index})
+        return way
+
+    def _open(self, position: Position, asked: dict[Choice, int]) -> Way:
+        """What comes at a position after some answers: the next choice, or its end."""
+        self._grown += 1
+        answers = {choice.name: index for choice, index in asked.items()}
+        choice, result = follow(position.run, {**position.known, **answers})
+        if choice is not None:
+            return Fork(choice, position, asked)
+        return Place(*position.arrive(asked, result))
 
 
 def _architecture(passed: list[Any]) -> Architecture:
     frame, *blocks, head = passed
     architecture: Architecture = frame.with_body(tuple(blocks), head)
     return architecture
-
-
-def _forks(ways: list[tuple[dict[Choice, int], Place]], depth: int = 0) -> Way:
-    """The ways of one position as a tree; those that agree so far ask the same choice next."""
-    asked, place = ways[0]
-    if depth == len(asked):
-        return place
-    choice = list(asked)[depth]
-    options: list[list[tuple[dict[Choice, int], Place]]] = [[] for _ in choice.options]
-    for way in ways:
-        options[way[0][choice]].append(way)
-    return Fork(choice, tuple(_forks(own, depth + 1) for own in options))
