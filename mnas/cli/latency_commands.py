@@ -181,7 +181,7 @@ def measure(
         loaded = read_space(space, num_classes, channels)
         saved = f"stopped; what was measured is in {out}.partial. The same command goes on there."
         if job is not None:
-            table = collected(loaded, job, out)
+            table = collected(loaded, job, out, where=where, python=python)
         elif where is not None:
             table = measured_there(
                 loaded, target, out, where=where, python=python, device=device, most=most

@@ -1,5 +1,6 @@
 """`mnas latency compare`, and what measuring does when the device is another one."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class JobAnswer:
 
     target: "Target"
     address: str
+    python: str | None
     blocks: int
     networks: int
     size_bytes: int
@@ -70,10 +72,8 @@ def require_target(
         MnasError: Names the option, and what it belongs to.
     """
     for name, value in (("--python", python), ("--device", device)):
-        if value is not None and where is None:
+        if value is not None and where is None and (job is None or name == "--device"):
             raise MnasError(f"{name} says something of another device: name that with --target")
-    if job is not None and where is not None:
-        raise MnasError("a job says by itself where its device is: give --job or --target")
 
 
 def write_plan(
@@ -111,6 +111,7 @@ def write_plan(
     return JobAnswer(
         target=target,
         address=str(job.address),
+        python=job.python,
         blocks=sum(model.role == "block" for model in job.models),
         networks=sum(model.role == "network" for model in job.models),
         size_bytes=sum((out / model.file).stat().st_size for model in job.models),
@@ -126,7 +127,12 @@ def plan_words(found: JobAnswer, space: str, data_options: str) -> Iterator[str]
     )
     if found.address == "local":
         yield f"On the device: python3 {found.folder}/agent.py, then bring the folder back here."
-    yield f"next: mnas latency measure {space} -o TABLE.csv --job {found.folder}{data_options}"
+    repeated = f" --target {shlex.quote(found.address)}" if found.address[:4] == "cmd:" else ""
+    repeated += f" --python {shlex.quote(found.python)}" if found.python else ""
+    yield (
+        f"next: mnas latency measure {space} -o TABLE.csv --job {found.folder}"
+        f"{repeated}{data_options}"
+    )
 
 
 def measured_there(
@@ -181,13 +187,18 @@ def verified_there(
         )
 
 
-def collected(space: "SearchSpace", folder: Path, out: Path) -> "LatencyTable":
+def collected(
+    space: "SearchSpace", folder: Path, out: Path, *, where: str | None, python: str | None
+) -> "LatencyTable":
     """The table of a job folder; what it lacks is measured on its device.
 
     Raises:
-        JobError: It is no job, or one of another space.
+        JobError: It is no job, or one of another space or device.
+        DeviceAddressError: Rows are lacking, and the program that the job names was not repeated.
     """
-    from mnas.latency import JobError, read_job, run_job
+    from mnas.latency import JobError, parse_address, read_job, run_job
+    from mnas.latency.addresses import require_repeated
+    from mnas.latency.remote import has_all_rows
 
     job: Job = read_job(folder)
     if job.space.get("digest") != space.digest:
@@ -195,6 +206,17 @@ def collected(space: "SearchSpace", folder: Path, out: Path) -> "LatencyTable":
             f"{folder} is a job of the space {job.space.get('name')!r} as it was then, not of "
             f"{space.name!r} as it is now. Name that space (with --num-classes and --channels, if "
             "it was planned with them), or plan a job anew"
+        )
+    said = None if where is None else parse_address(where)
+    if said not in (None, job.address) or python not in (None, job.python):
+        raise JobError(
+            f"{folder} is a job for {job.address}"
+            + (f" with {job.python}" if job.python else "")
+            + ": --target and --python can only repeat what it says. Plan another job"
+        )
+    if not has_all_rows(job):
+        require_repeated(
+            str(folder), job.address, job.python, said_address=said, said_python=python
         )
     saved = f"stopped; what was measured is in {folder}. The same command goes on there."
     with saved_when_interrupted(saved), reporter() as shown:

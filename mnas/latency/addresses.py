@@ -1,6 +1,7 @@
 """Where a device is: this machine, behind ssh, or behind a command."""
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from mnas.arch import MnasError
@@ -101,3 +102,35 @@ def _over_ssh(rest: str, text: str) -> OverSsh:
         raise DeviceAddressError(f"a port is 1 to 65535; got {port} in {text!r}")
     destination = f"{user}@{host}" if user else host
     return OverSsh(destination=destination, port=None if port is None else int(port))
+
+
+def require_repeated(
+    source: str,
+    address: Address,
+    python: str | None,
+    *,
+    said_address: Address | None = None,
+    said_python: str | None = None,
+) -> None:
+    """Refuse to run what only a file says: tables and jobs come from others, too.
+
+    Args:
+        source: The file.
+        address: Where the device is, by the file; a command of it would run on this machine.
+        python: What runs the agent, by the file.
+        said_address: Where it is, by who asks; None if that was not said.
+        said_python: What runs the agent, by who asks.
+
+    Raises:
+        DeviceAddressError: Something was not repeated; tells it, and how to say it.
+    """
+    options = []
+    if isinstance(address, ByCommand) and address != said_address:
+        options.append(f"--target {shlex.quote(str(address))}")
+    if python is not None and python != said_python:
+        options.append(f"--python {shlex.quote(python)}")
+    if options:
+        raise DeviceAddressError(
+            f"{source} names a program to run, and a file may come from anybody. Read it; if it "
+            f"is what you want, say it yourself: {' '.join(options)}"
+        )

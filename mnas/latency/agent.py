@@ -600,9 +600,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times the models of a job folder.")
     parser.add_argument("--about", action="store_true", help="say what is here")
     parser.add_argument("--stream", action="store_true", help="earlier rows in, new rows out")
+    parser.add_argument("--folder", help="the job; the folder of this file unless it is said")
     parser.add_argument("--work", metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    folder = Path(arguments.work or Path(__file__).resolve().parent)
+    folder = Path(arguments.work or arguments.folder or Path(__file__).resolve().parent)
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     if arguments.work:
         rows = Rows()

@@ -3,12 +3,15 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import IO, Any, Protocol
 
+from mnas.arch import write_atomically
 from mnas.latency import agent
 from mnas.latency.addresses import OverSsh
 from mnas.latency.errors import DeviceError
@@ -74,14 +77,21 @@ class _Errors:
 
 
 class LocalConnection:
-    """An agent on this machine; also the one that runs a command."""
+    """An agent on this machine; also the one that runs a command.
+
+    It is mnas's own, in a folder of its own: a job that came back from a device may hold any code.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._errors = _Errors()
+        self._own = tempfile.TemporaryDirectory()
+        own = shutil.copy(agent.__file__, Path(self._own.name) / "agent.py")
         self._command = [
             job.python or sys.executable,
-            str((job.folder / "agent.py").resolve()),
+            str(own),
+            "--folder",
+            str(job.folder.resolve()),
         ]
 
     def ready(self) -> Mapping[str, Any]:
@@ -116,6 +126,7 @@ class LocalConnection:
 
     def close(self) -> None:
         self._errors.file.close()
+        self._own.cleanup()
 
 
 class SshConnection:
@@ -131,6 +142,7 @@ class SshConnection:
         self._python = _remote_python(job.python)
 
     def ready(self) -> Mapping[str, Any]:
+        write_atomically(self._job.folder / "agent.py", Path(agent.__file__).read_bytes())
         self._send(_CONTROL)
         about = self._about()
         there = about["files"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from mnas.arch import Architecture
 from mnas.latency import agent
-from mnas.latency.addresses import Address, ByCommand, Here, parse_address
+from mnas.latency.addresses import Address, ByCommand, Here, parse_address, require_repeated
 from mnas.latency.connections import Connection, ConnectionLostError, connection_to, rows_in
 from mnas.latency.errors import DeviceError, MeasuringError, TableMismatchError
 from mnas.latency.job_rows import JobRows
@@ -108,7 +108,8 @@ def run_job(
     """Run what a job lacks on its device, and write the table of its rows.
 
     Args:
-        job: What to measure; rows that were brought back by hand are taken as they are.
+        job: What to measure; rows that were brought back by hand are taken as they are. What it
+            names as command and `python` runs, if rows are lacking.
         out: The table's file.
         progress: Told (done, total, what) after each row.
         pause: Waits before a lost connection is tried again.
@@ -126,6 +127,16 @@ def run_job(
         table = _verified(table, job, rows)
     table.save(out)
     return table
+
+
+def has_all_rows(job: Job) -> bool:
+    """Whether a job's agent has said that nothing is left: then `run_job` runs nothing.
+
+    Raises:
+        JobError: A row is none.
+    """
+    with JobRows(job.rows_path) as rows:
+        return rows.is_done
 
 
 def verify_on(
@@ -149,8 +160,8 @@ def verify_on(
         table: What to verify.
         space: Where the networks come from.
         networks: How many to time.
-        address: Where the device is; None for where the table says it was.
-        python: Runs the agent there; None for what the table says.
+        address: Where the device is; None for where the table says it was, if that is no command.
+        python: Runs the agent there; what the table says has to be repeated.
         rounds: How often each is timed.
         settings: How networks are timed.
         timeout_s: How long one network may take.
@@ -163,13 +174,18 @@ def verify_on(
         The table with its correction and verification; also written to its file, if it has one.
 
     Raises:
+        DeviceAddressError: The table names a program to run, and it was not repeated.
         TableMismatchError: The device there, or its runtime's version, is not the table's, or the
             space is not.
         DeviceError: It cannot be reached or its agent cannot run.
         MeasuringError: Too few networks could be timed.
     """
-    place = address if address is not None else table.where.get("address", "local")
-    place = parse_address(place) if isinstance(place, str) else place
+    said = parse_address(address) if isinstance(address, str) else address
+    place = said or parse_address(table.where.get("address", "local"))
+    if python is None:
+        require_repeated(table.source, place, table.where.get("python"), said_address=said)
+    else:
+        require_repeated(table.source, place, None, said_address=said)
     # What is behind a command cannot say what it is: it is taken to be the table's device.
     named = table.where.get("device") if str(place) == table.where.get("address") else None
     device = table.device if isinstance(place, ByCommand) else named
@@ -183,7 +199,7 @@ def verify_on(
         blocks=(),
         networks=chosen,
         address=place,
-        python=python or table.where.get("python"),
+        python=python,
         device=device,
         settings=settings or Settings(),
         timeout_s=timeout_s,

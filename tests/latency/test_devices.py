@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from fake_devices import QUICK, device_command, fake_ssh
@@ -17,7 +19,9 @@ from mnas.latency import (
     LatencyTable,
     MeasuringError,
     TableMismatchError,
+    TableRow,
     Target,
+    agent,
     describe_device,
     measure_on,
     parse_address,
@@ -39,6 +43,18 @@ def ssh_home(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_SSH_HOME", str(home))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return home
+
+
+@pytest.fixture
+def table_of_jobs(tiny_space):
+    """A table as if it had been measured."""
+    rows = tuple(
+        TableRow(block=key, ms=1.0, wall_ms=1.0, spread=0.0, runs=10, status="measured")
+        for key in tiny_space.reachable_blocks()
+    )
+    return LatencyTable(
+        target=Target(), device=describe_device(), runtime_version="1", rows=rows, source="evil.csv"
+    )
 
 
 # --- addresses
@@ -198,7 +214,7 @@ def test_a_device_without_space_is_an_error_before_the_models_go(tiny_space, tmp
 def test_a_verification_runs_on_the_tables_device(tiny_space, tmp_path, ssh_home):
     table = measured("ssh:there", tiny_space, tmp_path, python=sys.executable)
 
-    verified = verify_on(table, tiny_space, 4, rounds=2, settings=QUICK)
+    verified = verify_on(table, tiny_space, 4, python=sys.executable, rounds=2, settings=QUICK)
 
     assert verified.verification is not None
     assert len(verified.verification.networks) == 4
@@ -211,6 +227,32 @@ def test_a_verification_on_another_device_is_refused_with_both_sides(tiny_space,
     table = measured(command, tiny_space, tmp_path, device="Phone")
     with pytest.raises(TableMismatchError, match=f"device 'Phone', but .*{describe_device()[:12]}"):
         verify_on(table, tiny_space, 4, address="local", settings=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({"address": "cmd:touch PWNED # {model}"}, "--target 'cmd:touch PWNED # {model}'"),
+        ({"address": "local", "python": "evil.sh"}, "--python evil.sh"),
+        ({"address": "ssh:there", "python": "evil.sh"}, "--python evil.sh"),
+    ],
+)
+def test_a_program_that_a_table_names_is_not_run_unless_it_is_repeated(
+    tiny_space, tmp_path, monkeypatch, table_of_jobs, where, said
+):
+    monkeypatch.chdir(tmp_path)
+    table = replace(table_of_jobs, where=where)
+    with pytest.raises(DeviceAddressError, match=f"names a program to run.* {re.escape(said)}$"):
+        verify_on(table, tiny_space, 4, settings=QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_runs_the_agent_of_mnas_and_no_code_that_came_with_it(tiny_space, tmp_path):
+    job = plan_job(tiny_space, Target(), tmp_path / "job", networks=0, settings=QUICK)
+    for name in ("agent.py", "json.py"):
+        (job.folder / name).write_text("import sys\nsys.exit('foreign code ran')\n")
+
+    assert run_job(job, tmp_path / "t.csv").device == describe_device()
 
 
 # --- behind a command
@@ -275,28 +317,28 @@ def test_a_device_that_dies_half_way_keeps_its_rows_and_goes_on_later(tiny_space
     assert {row.status for row in table.rows} == {"measured"}
 
 
-def test_a_runtime_that_kills_its_process_costs_one_block(tiny_space, tmp_path):
+def test_a_runtime_that_kills_its_process_costs_one_block(tiny_space, tmp_path, monkeypatch):
     job = plan_job(tiny_space, Target(), tmp_path / "t.csv.job", networks=0, settings=QUICK)
     broken = job.models[1]
     (job.folder / broken.file).write_bytes(b"kill")
-    agent = job.folder / "agent.py"
+    monkeypatch.setattr(agent, "__file__", _killing(job.folder / "agent.py"))
 
-    table = run_job(_killing(job, agent), tmp_path / "t.csv")
+    table = run_job(job, tmp_path / "t.csv")
 
     (failed,) = [row for row in table.rows if row.ms is None]
     assert failed.block == broken.holds
     assert failed.status == "failed: the runtime ended the process with signal SIGKILL"
 
 
-def _killing(job, agent):
-    text = agent.read_text()
+def _killing(path):
+    text = path.read_text()
     begin = '    """ONNX Runtime on the CPU'
     kill = "    if Path(model).read_bytes() == b'kill':\n        os.kill(os.getpid(), 9)\n"
     head, found, tail = text.partition(begin)
     assert found
     first_line, _, rest = tail.partition("\n")
-    agent.write_text(f"{head}{begin}{first_line}\n{kill}{rest}")
-    return job
+    path.write_text(f"{head}{begin}{first_line}\n{kill}{rest}")
+    return str(path)
 
 
 # --- rows that were brought back

@@ -65,7 +65,7 @@ def test_a_table_is_measured_and_verified_through_a_real_server(tiny_space, tmp_
     table = measure_on(
         address, tiny_space, Target(), tmp_path / "t.csv", python=sys.executable, settings=QUICK
     )
-    verified = verify_on(table, tiny_space, 4, rounds=2, settings=QUICK)
+    verified = verify_on(table, tiny_space, 4, python=sys.executable, rounds=2, settings=QUICK)
 
     assert {row.block for row in verified.rows} == set(tiny_space.reachable_blocks())
     assert verified.verification is not None
