@@ -48,8 +48,12 @@ def try_pace(arch: Architecture, data: Dataset, experiment: Experiment) -> Pace 
     Returns:
         The pace; None if this network cannot be trained here.
     """
-    from mnas.training import evaluate  # torch, which only who works needs
+    from mnas.training import DeviceError, device_of, evaluate  # torch, which who works needs
 
+    try:
+        device_of(experiment.workers.device)
+    except DeviceError:
+        return None  # the cluster's workers have one, this machine has not
     recipe = replace(
         experiment.proxy,
         epochs=(1,),
@@ -67,6 +71,7 @@ def try_pace(arch: Architecture, data: Dataset, experiment: Experiment) -> Pace 
             epochs=1,
             seed=seed,
             threads=experiment.workers.cpus,
+            device=experiment.workers.device,
             checkpoints=None,
         )
         if score.accuracy is None:

@@ -11,7 +11,7 @@ from mnas.search.limits import BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.samplers import refuse_unknown_sampler
-from mnas.search.sections import RewardSection
+from mnas.search.sections import INLINE, RewardSection, WorkersSection
 from mnas.space import SearchSpace, load_space
 from mnas.training import Dataset, load_data
 
@@ -48,6 +48,7 @@ def prepare(experiment: Experiment, observer: Observer = ignore) -> Prepared:
         MnasError: Something it names is not there or not what it should be.
     """
     refuse_unknown_sampler(experiment.search.sampler)
+    _refuse_missing_gpu(experiment.workers)
     space = load_space(experiment.space)
     observer(Step(phase="data", text=experiment.data.announcement))
     data = load_data(
@@ -67,6 +68,22 @@ def prepare(experiment: Experiment, observer: Observer = ignore) -> Prepared:
             experiment.baselines, space, num_classes=data.num_classes, channels=data.channels
         ),
     )
+
+
+def _refuse_missing_gpu(workers: WorkersSection) -> None:
+    """Say at once that this machine has no GPU; a cluster is asked when it is joined."""
+    if workers.gpus == 0 or workers.address not in (None, INLINE):
+        return
+    from mnas.training import DeviceError, device_of  # torch, which only this question needs
+
+    try:
+        device_of("cuda")
+    except DeviceError as error:
+        raise DeviceError(
+            f"the experiment asks for {workers.gpus:g} GPU per worker (workers.gpus), and this "
+            "machine has none that can train. Set workers.gpus=0 to train on processors, or name "
+            f"a Ray cluster that has GPUs in workers.address. {error}"
+        ) from None
 
 
 def objectives_of(experiment: Experiment) -> Objectives:

@@ -195,6 +195,7 @@ def _train(
         recipe=prepared.experiment.proxy,
         threads=prepared.experiment.workers.cpus,
         checkpoints=directory / "checkpoints",
+        device=prepared.experiment.workers.device,
     )
     observer(Step(phase="training", done=len(done), total=total, text="starting workers"))
     executor = make_executor(bench, prepared.experiment, directory)

@@ -36,11 +36,12 @@ class RayExecutor:
             not copied by the workers of a node.
         count: Number of workers.
         cpus: Processors, and training threads, of each.
+        gpus: Share of a GPU that each takes; Ray shows a worker no other.
         address: Of a running cluster; None starts Ray on this machine.
         started: Called when processes of this run may have started.
 
     Raises:
-        WorkersError: Ray did not start, or no worker could.
+        WorkersError: Ray did not start, sees no GPU where one is asked for, or no worker could.
     """
 
     def __init__(
@@ -49,12 +50,15 @@ class RayExecutor:
         *,
         count: int,
         cpus: int,
+        gpus: float = 0,
         address: str | None = None,
         started: Callable[[], None] = lambda: None,
     ) -> None:
         self._ray = _connect(address) if address is not None else _start_ray(count * cpus)
         self._started = started
-        self._cpus = cpus
+        self._cpus, self._gpus = cpus, gpus
+        if gpus:
+            self._require_gpus(address)
         self._bench = self._ray.put(bench)
         self._actor_class = self._ray.remote(_actor_class())
         self._idle: deque[Any] = deque()
@@ -146,9 +150,23 @@ class RayExecutor:
         self._started()
 
     def _hire(self) -> None:
-        options = self._actor_class.options(num_cpus=self._cpus, max_restarts=0)
+        options = self._actor_class.options(
+            num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0
+        )
         actor = options.remote(self._bench)
         self._starting[actor.is_ready.remote()] = actor
+
+    def _require_gpus(self, address: str | None) -> None:
+        """Workers that no node can ever place would be waited for in vain."""
+        if self._ray.cluster_resources().get("GPU", 0) >= self._gpus:
+            return
+        self.close()
+        where = "on this machine" if address is None else f"in the cluster at {address}"
+        raise WorkersError(
+            f"the experiment asks for {self._gpus:g} GPU per worker (workers.gpus); Ray sees none "
+            f"{where}. Set workers.gpus=0 to train on processors, or name a cluster that has GPUs "
+            "in workers.address; `nvidia-smi` says what a machine has"
+        )
 
     def _dismiss(self, actor: Any) -> None:
         self._ray.kill(actor)
@@ -159,10 +177,12 @@ class RayExecutor:
             self._alive_at = time.monotonic()
         elif time.monotonic() - self._alive_at > _PATIENCE_S:
             free = self._ray.available_resources()
+            gpus = f" and {self._gpus:g} GPU" if self._gpus else ""
+            has = f", {free.get('GPU', 0):g} GPU" if self._gpus else ""
             raise WorkersError(
                 f"no worker started within {_PATIENCE_S:.0f} s: each asks for {self._cpus} "
-                f"processors, Ray has {free.get('CPU', 0):g} free. Everything finished is saved; "
-                "lower workers.cpus or mend the cluster, and run the same command again."
+                f"processors{gpus}, Ray has {free.get('CPU', 0):g}{has} free. Everything finished "
+                "is saved; lower workers.cpus or mend the cluster, and run the same command again."
             )
 
 

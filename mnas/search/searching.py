@@ -72,6 +72,7 @@ def chosen_workers(bench: Bench, experiment: Experiment, directory: Path) -> Exe
         bench,
         count=workers.count,
         cpus=workers.cpus,
+        gpus=workers.gpus,
         address=workers.address,
         started=lambda: note_processes(directory, but=others),
     )
@@ -204,6 +205,7 @@ class _Session:
             recipe=self.experiment.proxy,
             threads=self.experiment.workers.cpus,
             checkpoints=self.directory / "checkpoints" / "proxy",
+            device=self.experiment.workers.device,
         )
         with self._mirrored():
             self._phases(store, make_executor, bench)

@@ -114,21 +114,21 @@ class WorkersSection(Door):
     """Who trains: `count` Ray actors with `cpus` threads each.
 
     Attributes:
+        gpus: Share of an NVIDIA GPU that each worker takes: 0 trains on processors, 0.25 lets four
+            workers share one, 1 gives each its own.
         address: Null starts Ray on this machine; `host:port` or `auto` is a running cluster;
             `inline` is no Ray at all: the driver trains itself, one network after the other.
     """
 
     count: Annotated[int, Field(ge=1)] = 2
     cpus: Annotated[int, Field(ge=1)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
+    gpus: Annotated[float, Field(ge=0, le=1)] = 0
     address: str | None = None
 
-    @field_validator("gpus")
-    @classmethod
-    def _gpus_are_to_come(cls, gpus: float) -> float:
-        if gpus:
-            raise ValueError("must be 0: this version trains on CPUs only")
-        return gpus
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where a worker trains."""
+        return "cuda" if self.gpus else "cpu"
 
     @field_validator("address")
     @classmethod

@@ -58,5 +58,6 @@ def train_run(
         seed=experiment.search.seed,
         directory=Path(directory) / "checkpoints" / f"train-{arch.id}",
         threads=experiment.workers.cpus * experiment.workers.count,
+        device=experiment.workers.device,
         progress=progress,
     )

@@ -27,17 +27,19 @@ class Task:
 
 @dataclass(slots=True, kw_only=True)
 class Bench:
-    """What every task of a worker shares: data, recipe, threads.
+    """What every task of a worker shares: data, recipe, threads, device.
 
     Attributes:
         data: Training and validation images at the largest resolution; no test images.
         checkpoints: Folder of the rung checkpoints, which are only a cache.
+        device: `cpu`, or `cuda` for the GPU that a worker sees.
     """
 
     data: Dataset
     recipe: ProxyRecipe
     threads: int
     checkpoints: Path | None
+    device: Literal["cpu", "cuda"] = "cpu"
     _resized: dict[int, Dataset] = field(default_factory=dict)
 
     def perform(self, task: Task) -> Score:
@@ -53,6 +55,7 @@ class Bench:
                 epochs=task.epochs,
                 seed=task.seed,
                 threads=self.threads,
+                device=self.device,
                 checkpoints=self.checkpoints,
             )
         return confirm_score(
@@ -62,6 +65,7 @@ class Bench:
             epochs=task.epochs,
             seed=task.seed,
             threads=self.threads,
+            device=self.device,
             weights_to=task.weights_to,
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mnas.training.dataset import Dataset, Split
+    from mnas.training.devices import DeviceError, device_of
     from mnas.training.fitting import MisfitError
     from mnas.training.full import OtherTrainingError, TrainedNetwork, train_network
     from mnas.training.judging import accuracy_of
@@ -38,6 +39,7 @@ _HOMES = {
     "DataError": "specs",
     "DataSpec": "specs",
     "Dataset": "dataset",
+    "DeviceError": "devices",
     "FullRecipe": "recipes",
     "Gain": "scores",
     "InvalidScoreError": "training_free",
@@ -55,6 +57,7 @@ _HOMES = {
     "accuracy_from": "scores",
     "accuracy_of": "judging",
     "confirm_score": "proxy",
+    "device_of": "devices",
     "evaluate": "proxy",
     "image_folder": "storing",
     "load_data": "loading",
@@ -74,6 +77,7 @@ __all__ = [
     "DataError",
     "DataSpec",
     "Dataset",
+    "DeviceError",
     "FullRecipe",
     "Gain",
     "InvalidScoreError",
@@ -90,6 +94,7 @@ __all__ = [
     "accuracy_from",
     "accuracy_of",
     "confirm_score",
+    "device_of",
     "evaluate",
     "image_folder",
     "load_data",

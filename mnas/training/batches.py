@@ -48,7 +48,8 @@ class Images:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """(n, r, r, c) pixels as the (n, c, r, r) channels_last floats a network takes."""
-        return ((pixels.float() - self.offset) * self.scale).permute(0, 3, 1, 2)
+        offset, scale = self.offset.to(pixels.device), self.scale.to(pixels.device)
+        return ((pixels.float() - offset) * scale).permute(0, 3, 1, 2)
 
     def in_order(
         self, batch_size: int, limit: int | None = None

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mnas.arch import Architecture, write_atomically
 from mnas.training.dataset import Dataset
+from mnas.training.devices import Device
 from mnas.training.recipes import FullRecipe, ProxyRecipe
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,13 @@ class Checkpoint:
 
 
 def identity_of(
-    arch: Architecture, *, data: Dataset, recipe: ProxyRecipe | FullRecipe, seed: int, threads: int
+    arch: Architecture,
+    *,
+    data: Dataset,
+    recipe: ProxyRecipe | FullRecipe,
+    seed: int,
+    threads: int,
+    device: Device,
 ) -> dict[str, Any]:
     """What decides the tensors of a training: another thread or torch may round differently."""
     return {
@@ -48,6 +55,7 @@ def identity_of(
         "data": data.fingerprint,
         "recipe": recipe.digest,
         "threads": threads,
+        "device": device.name,
         "torch": str(torch.__version__),
     }
 
@@ -60,7 +68,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """
     # clone() after contiguous(): two names must not share memory in a safetensors file
     tensors = {
-        name: tensor.detach().contiguous().clone() for name, tensor in checkpoint.tensors.items()
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in checkpoint.tensors.items()
     }
     # one entry only: safetensors writes several in an order that differs from time to time
     head = {

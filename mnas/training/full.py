@@ -18,6 +18,7 @@ from mnas.arch import Architecture, MnasError, machine_lock, write_atomically
 from mnas.training.batches import Images, images_of
 from mnas.training.checkpoints import Checkpoint, identity_of, read_checkpoint, write_checkpoint
 from mnas.training.dataset import Dataset
+from mnas.training.devices import DeviceName, device_of, repeatable
 from mnas.training.fitting import require_fit
 from mnas.training.judging import accuracy_of, judged_copy, marks
 from mnas.training.loop import Training, threads_set_to
@@ -62,6 +63,7 @@ def train_network(
     seed: int,
     directory: Path,
     threads: int = 1,
+    device: DeviceName = "cpu",
     progress: Progress = lambda done, total, what: None,
 ) -> TrainedNetwork:
     """Train a network to its end and keep the weights that are best on validation images.
@@ -78,6 +80,7 @@ def train_network(
         seed: Decides initial weights, order of data and augmentation.
         directory: Made if it is not there.
         threads: torch's threads; a training continues with as many as it began.
+        device: `cpu`, or `cuda` for the first GPU, in mixed precision.
         progress: Called after each epoch with epochs done, epochs in all, and a line to show.
 
     Returns:
@@ -88,14 +91,18 @@ def train_network(
         OtherTrainingError: The directory holds the training of something else, or one made with
             other threads or another version of torch.
         DivergedError: The loss became NaN; a smaller learning rate may help.
+        DeviceError: There is no such device.
         UnwritableFileError: The directory cannot be written.
     """
     require_fit(arch, data)
+    computing = device_of(device)
     data = data.resized(arch.input.resolution)
-    identity = identity_of(arch, data=data, recipe=recipe, seed=seed, threads=threads)
-    with machine_lock(alone=False), threads_set_to(threads):
+    identity = identity_of(
+        arch, data=data, recipe=recipe, seed=seed, threads=threads, device=computing
+    )
+    with machine_lock(alone=False), threads_set_to(threads), repeatable(computing):
         images = images_of(data.train, data)
-        training = Training(arch, images, recipe.method, seed)
+        training = Training(arch, images, recipe.method, seed, device=computing)
         course = _Course(directory, identity, recipe, training, images)
         course.take_up()
         write_atomically(directory / "architecture.json", arch.to_json())

@@ -11,6 +11,7 @@ from mnas.arch import Architecture
 from mnas.nets import build
 from mnas.training.batches import Images, images_of
 from mnas.training.dataset import Dataset, Split
+from mnas.training.devices import device_of_module
 from mnas.training.loop import DivergedError, Training, threads_set_to
 from mnas.training.recipes import Method
 from mnas.training.scores import Accuracy, accuracy_from
@@ -63,7 +64,7 @@ def _recalibrate(
     size = min(method.batch_size, count)
     for pixels, _ in images.in_order(size, limit=count // size * size):
         on_batch()
-        module(pixels)
+        module(pixels.to(device_of_module(module)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
@@ -87,7 +88,7 @@ def marks(module: nn.Module, images: Images, on_batch: Callable[[], None] = do_n
     with torch.inference_mode():
         for pixels, labels in images.in_order(_BATCH):
             on_batch()
-            logits = module(pixels)
+            logits = module(pixels.to(device_of_module(module))).cpu()
             if not bool(torch.isfinite(logits).all()):
                 raise DivergedError("the network's outputs are not finite numbers")
             found.append(logits.argmax(dim=1) == labels)

@@ -16,6 +16,7 @@ from mnas.arch import Architecture, MnasError
 from mnas.nets import build
 from mnas.training.augmenting import augmented, mixed
 from mnas.training.batches import Images, stream
+from mnas.training.devices import CPU, Device
 from mnas.training.recipes import Method
 
 
@@ -44,11 +45,22 @@ class Training:
         epochs_done: Whole epochs behind it.
     """
 
-    def __init__(self, arch: Architecture, images: Images, method: Method, seed: int) -> None:
+    def __init__(
+        self,
+        arch: Architecture,
+        images: Images,
+        method: Method,
+        seed: int,
+        *,
+        device: Device = CPU,
+    ) -> None:
         with _seeded(stream(seed, "weights")):
             module = build(arch)
-        self.module: nn.Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this overload
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this overload
+        self.module: nn.Module = module.to(device.place)
         self.epochs_done = 0
+        self._device = device
+        self._scaler = torch.amp.GradScaler(device.place.type, enabled=device.scales_gradients)
         self._images, self._method, self._seed = images, method, seed
         self._parameters = list(self.module.parameters())
         self._average = [parameter.detach().clone() for parameter in self._parameters]
@@ -90,7 +102,9 @@ class Training:
         for step in range(self._steps):
             on_step()
             chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
-            with _seeded(stream(self._seed, "dropout", epoch, step)):
+            dropout = stream(self._seed, "dropout", epoch, step)
+            with _seeded(dropout):
+                self._device.seed(dropout)
                 loss = self._step(chosen, epoch, step)
             if not math.isfinite(loss):
                 rate = self._optimizer.param_groups[0]["lr"]
@@ -102,32 +116,38 @@ class Training:
         self.epochs_done += 1
         return losses / self._steps
 
-    def _step(self, chosen: Tensor, epoch: int, step: int) -> float:
+    def _batch(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        place = self._device.place
         augmentation, seed = (
             self._method.augmentation,
             stream(self._seed, "augmentation", epoch, step),
         )
-        pixels = augmented(self._images.take(chosen), augmentation, seed)
-        inputs, targets = mixed(
+        pixels = augmented(self._images.take(chosen).to(place), augmentation, seed)
+        return mixed(
             self._images.normalised(pixels),
-            self._images.labels[chosen],
+            self._images.labels[chosen].to(place),
             self._images.num_classes,
             augmentation,
             seed,
         )
+
+    def _step(self, chosen: Tensor, epoch: int, step: int) -> float:
+        inputs, targets = self._batch(chosen, epoch, step)
         count = epoch * self._steps + step
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate(count)
+        with self._device.computing():
+            logits = self.module(inputs)
         loss = nn.functional.cross_entropy(
-            self.module(inputs),
-            targets,
-            label_smoothing=self._method.label_smoothing,
+            logits.float(), targets, label_smoothing=self._method.label_smoothing
         )
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        self._scaler.unscale_(self._optimizer)
         if self._method.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self._method.clip_norm)
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         # A young average must forget its random start: decay (1 + t) / (10 + t), as TensorFlow's.
         decay = min(self._method.average_decay, (1 + count) / (10 + count))
         if self._method.average_decay == 0:
@@ -149,6 +169,8 @@ class Training:
         for index, parameter in enumerate(self._parameters):
             for name, value in self._optimizer.state[parameter].items():
                 tensors[f"optimizer.{index}.{name}"] = value
+        for name, value in self._scaler.state_dict().items():
+            tensors[f"scaler.{name}"] = torch.tensor(value, dtype=torch.float64)
         return tensors
 
     def continue_from(self, state: Mapping[str, Tensor], epochs_done: int) -> None:
@@ -169,6 +191,11 @@ class Training:
                 # copied into the parameter's own memory order, as the undisturbed run has it
                 copied = torch.empty_like(parameter) if value.ndim else torch.empty_like(value)
                 self._optimizer.state[parameter][key] = copied.detach().copy_(value)
+        kinds = {name: type(value) for name, value in self._scaler.state_dict().items()}
+        if kinds:
+            self._scaler.load_state_dict(
+                {name: kind(state[f"scaler.{name}"].item()) for name, kind in kinds.items()}
+            )
         self.epochs_done = epochs_done
 
 

@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from mnas.arch import Architecture, UnwritableFileError, machine_lock
 from mnas.training.batches import Images, images_of
 from mnas.training.checkpoints import Checkpoint, identity_of, read_checkpoint, write_checkpoint
 from mnas.training.dataset import Dataset
+from mnas.training.devices import Device, DeviceName, device_of, repeatable
 from mnas.training.fitting import require_fit
 from mnas.training.judging import judged_copy, marks
 from mnas.training.loop import DivergedError, Training, threads_set_to
@@ -37,6 +38,7 @@ def evaluate(
     epochs: int,
     seed: int,
     threads: int = 1,
+    device: DeviceName = "cpu",
     checkpoints: Path | None = None,
 ) -> Score:
     """Train a network for one rung of the ladder and say how good it is on validation images.
@@ -53,6 +55,7 @@ def evaluate(
         epochs: One of `recipe.epochs`.
         seed: Decides initial weights, order of data and augmentation.
         threads: torch's threads.
+        device: `cpu`, or `cuda` for the first GPU that this process sees, in mixed precision.
         checkpoints: Folder in which rungs are kept and looked for.
 
     Returns:
@@ -61,12 +64,13 @@ def evaluate(
     Raises:
         RecipeError: `epochs` is no rung of the recipe.
         MisfitError: The network cannot be trained on this data at all.
+        DeviceError: There is no such device.
     """
     if epochs not in recipe.epochs:
         raise RecipeError(f"epochs must be one of the rungs {list(recipe.epochs)}; got {epochs}")
     require_fit(arch, data, recipe.samples)
-    ladder = _Ladder(arch, data, recipe, seed, threads, checkpoints)
-    return _scored(ladder, epochs, threads)
+    computing = _Computing(threads=threads, device=device_of(device))
+    return _scored(_Ladder(arch, data, recipe, seed, computing, checkpoints), epochs)
 
 
 def confirm_score(
@@ -77,6 +81,7 @@ def confirm_score(
     epochs: int,
     seed: int,
     threads: int = 1,
+    device: DeviceName = "cpu",
     weights_to: Path | None = None,
 ) -> Score:
     """Train a network afresh with the recipe's method, annealed to the end within `epochs`.
@@ -88,6 +93,7 @@ def confirm_score(
         epochs: Length of the whole schedule.
         seed: One that the proxy never used.
         threads: torch's threads.
+        device: As in `evaluate`.
         weights_to: Where to write the judged weights, as safetensors.
 
     Returns:
@@ -96,10 +102,20 @@ def confirm_score(
     Raises:
         MisfitError: The network cannot be trained on this data at all.
         RecipeError: `epochs` is below 1.
+        DeviceError: There is no such device.
     """
     whole = replace(recipe, epochs=(epochs,))
     require_fit(arch, data, whole.samples)
-    return _scored(_Ladder(arch, data, whole, seed, threads, None), epochs, threads, weights_to)
+    computing = _Computing(threads=threads, device=device_of(device))
+    return _scored(_Ladder(arch, data, whole, seed, computing, None), epochs, weights_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Computing:
+    """With what a training computes."""
+
+    threads: int
+    device: Device
 
 
 class _Ladder:
@@ -111,24 +127,35 @@ class _Ladder:
         data: Dataset,
         recipe: ProxyRecipe,
         seed: int,
-        threads: int,
+        computing: _Computing,
         checkpoints: Path | None,
     ) -> None:
-        self.recipe, self.seed = recipe, seed
+        self.recipe, self.seed, self.computing = recipe, seed, computing
         self._arch, self._data, self._folder = arch, data, checkpoints
-        self._identity = identity_of(arch, data=data, recipe=recipe, seed=seed, threads=threads)
+        self._identity = identity_of(
+            arch,
+            data=data,
+            recipe=recipe,
+            seed=seed,
+            threads=computing.threads,
+            device=computing.device,
+        )
 
     def train(self, epochs: int, on_step: Callable[[], None]) -> tuple[Training, Images]:
         """The training after so many epochs, and its images."""
         data = self._data.resized(self._arch.input.resolution)
         images = images_of(data.train, data, _chosen(data, self.recipe.samples))
-        training = Training(self._arch, images, self.recipe.method, self.seed)
+        training = self._fresh(images)
         training = self._continued(training, epochs, images)
         while training.epochs_done < epochs:
             training.run_epoch(on_step)
             if training.epochs_done in self.recipe.epochs:
                 self._keep(training)
         return training, images
+
+    def _fresh(self, images: Images) -> Training:
+        method, device = self.recipe.method, self.computing.device
+        return Training(self._arch, images, method, self.seed, device=device)
 
     def validation(self) -> Images:
         data = self._data
@@ -161,7 +188,7 @@ class _Ladder:
             checkpoint = read_checkpoint(path) if path is not None else None
             if checkpoint is None or checkpoint.identity != {**self._identity, "epochs": rung}:
                 continue
-            training = Training(self._arch, images, self.recipe.method, self.seed)
+            training = self._fresh(images)
             try:
                 training.continue_from(checkpoint.tensors, rung)
             except (KeyError, IndexError, RuntimeError, ValueError) as error:
@@ -171,9 +198,14 @@ class _Ladder:
         return fresh
 
 
-def _scored(ladder: _Ladder, epochs: int, threads: int, weights_to: Path | None = None) -> Score:
+def _scored(ladder: _Ladder, epochs: int, weights_to: Path | None = None) -> Score:
     """Train and judge; whatever goes wrong with this candidate becomes the reason of its score."""
-    with machine_lock(alone=False), threads_set_to(threads):
+    computing = ladder.computing
+    with (
+        machine_lock(alone=False),
+        threads_set_to(computing.threads),
+        repeatable(computing.device),
+    ):
         start = time.monotonic()
         try:
             require_time = _deadline(ladder.recipe.timeout_s, start)

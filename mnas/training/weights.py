@@ -27,7 +27,7 @@ def save_weights(weights: nn.Module | Mapping[str, Tensor], path: Path) -> None:
         UnwritableFileError: The file cannot be written; says why.
     """
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
-    tensors = {name: value.detach().contiguous().clone() for name, value in state.items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     write_atomically(path, safetensors.torch.save(tensors))
 
 

@@ -1,6 +1,8 @@
 import pytest
 
 from mnas.search.experiment import InvalidExperimentError, differing_keys, load_experiment
+from mnas.search.preparing import prepare
+from mnas.training import DeviceError
 
 TEXT = """\
 schema: mnas.experiment/1
@@ -76,7 +78,7 @@ def test_every_fault_is_told_at_once_with_line_and_column(file):
         ("search.patience=0", "search.patience"),
         ("warm_start=[published, published]", "warm_start: runs must differ"),
         ("name=../up", "name"),
-        ("workers.gpus=1", "workers.gpus: must be 0"),
+        ("workers.gpus=2", "workers.gpus: must be less than or equal to 1; got 2"),
         ("mirror=my.db", "mirror: must be null or the address of an Optuna storage"),
         ("workers.address=ray://head:10001", "workers.address: must be null"),
         ("targets=[]", "targets"),
@@ -130,3 +132,15 @@ def test_relative_inputs_are_relative_to_the_file(tmp_path, file):
 def test_missing_table_is_refused_before_anything_starts(file, tmp_path):
     with pytest.raises(ValueError, match=r"there is no latency table .*absent.csv"):
         load_experiment(file, ["targets.0.table=absent.csv"])
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (0.25, "cuda"), (1, "cuda")])
+def test_workers_with_a_share_of_a_gpu_train_on_it(file, gpus, device):
+    assert load_experiment(file, [f"workers.gpus={gpus}"]).workers.device == device
+
+
+def test_gpus_are_refused_before_anything_is_done_where_there_are_none(file):
+    experiment = load_experiment(file, ["workers.gpus=0.5"])
+    with pytest.raises(DeviceError, match=r"asks for 0\.5 GPU per worker .*has none") as caught:
+        prepare(experiment)
+    assert "workers.gpus=0" in str(caught.value)

@@ -4,9 +4,11 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from formulas import FormulaBench, formula
+from ray import exceptions as ray_exceptions
 
 from mnas.results import RecordStore
 from mnas.search.ray_workers import RayExecutor, WorkersError
@@ -105,3 +107,70 @@ def test_cluster_that_is_not_there_is_named():
             cpus=1,
             address="127.0.0.1:1",
         )
+
+
+class FakeRay:
+    """What the executor asks of Ray while it hires, on a cluster with so many GPUs."""
+
+    exceptions = ray_exceptions
+
+    def __init__(self, gpus):
+        self.gpus, self.asked, self.is_down = gpus, [], False
+
+    def cluster_resources(self):
+        return {"CPU": 2.0, **({"GPU": float(self.gpus)} if self.gpus else {})}
+
+    def put(self, value):
+        return value
+
+    def remote(self, actor_class):
+        return SimpleNamespace(options=self._options)
+
+    def _options(self, **asked):
+        self.asked.append(asked)
+        place = len(self.asked)
+        ready = SimpleNamespace(remote=lambda: place)
+        return SimpleNamespace(remote=lambda bench: SimpleNamespace(is_ready=ready))
+
+    def wait(self, references, num_returns, timeout):
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        return True
+
+    def shutdown(self):
+        self.is_down = True
+
+
+def test_workers_ask_ray_for_their_share_of_a_gpu(bench, monkeypatch):
+    ray = FakeRay(gpus=1)
+    monkeypatch.setattr("mnas.search.ray_workers._start_ray", lambda cpus: ray)
+    RayExecutor(bench, count=2, cpus=1, gpus=0.5)
+    assert ray.asked == [{"num_cpus": 1, "num_gpus": 0.5, "max_restarts": 0}] * 2
+
+
+def test_gpus_that_ray_does_not_see_are_refused_in_words(bench, monkeypatch):
+    ray = FakeRay(gpus=0)
+    monkeypatch.setattr("mnas.search.ray_workers._start_ray", lambda cpus: ray)
+    said = r"asks for 0\.5 GPU per worker \(workers\.gpus\); Ray sees none on this machine"
+    with pytest.raises(WorkersError, match=said):
+        RayExecutor(bench, count=2, cpus=1, gpus=0.5)
+    assert ray.is_down
+    assert ray.asked == []
+
+
+@pytest.mark.slow
+def test_two_workers_share_one_gpu_of_a_real_ray(bench, monkeypatch):
+    from mnas.search import ray_workers
+
+    init = ray_workers._init
+    monkeypatch.setattr(ray_workers, "_init", lambda **options: init(num_gpus=1, **options))
+    executor = RayExecutor(bench, count=2, cpus=1, gpus=0.5)
+    try:
+        for _ in range(600):
+            executor.collect(timeout=0.1)
+            if executor.slots == 2:
+                break
+        assert executor.slots == 2
+    finally:
+        executor.close()
