@@ -179,7 +179,11 @@ def test_a_file_that_is_no_network_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        (Target(runtime="torch"), MnasError, "ONNX files are timed with onnxruntime"),
+        (
+            Target(runtime="torch"),
+            MnasError,
+            "torch, which the target local asks for, runs no files",
+        ),
         (Target(dtype="bf16"), UnknownNameError, "unknown dtype .* known: fp32, int8"),
     ],
 )

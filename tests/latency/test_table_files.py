@@ -170,23 +170,27 @@ def test_a_row_that_no_table_can_have_is_named_by_its_line(saved, old, new, mess
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("# empty_ms: 0.004\n", "# empty_ms: slow\n", "9:1: empty_ms: not JSON"),
-        ("# empty_ms: 0.004\n", "# empty_ms: NaN\n", "9:1: empty_ms: not JSON, or impossible: NaN"),
+        ("# empty_ms: 0.004\n", "# empty_ms: slow\n", "10:1: empty_ms: not JSON"),
+        (
+            "# empty_ms: 0.004\n",
+            "# empty_ms: NaN\n",
+            "10:1: empty_ms: not JSON, or impossible: NaN",
+        ),
         (
             "# empty_ms: 0.004\n",
             "# empty_ms: -1\n",
-            "9:1: empty_ms: must be greater than or equal to 0; got -1",
+            "10:1: empty_ms: must be greater than or equal to 0; got -1",
         ),
-        ("# empty_ms:", "# empty_mss:", "9:1: header: unknown key 'empty_mss'"),
+        ("# empty_ms:", "# empty_mss:", "10:1: header: unknown key 'empty_mss'"),
         ('"threads": 1', '"threads": 0', "threads must be at least 1; got 0"),
         ('"threads": 1', '"thread": 1', "unknown fields ['thread'] of a target"),
         ('"threads": 1', '"threads": "1"', "target.threads: must be a valid integer"),
         ('"threads": 1', '"threads": true', "target.threads: must be a valid integer"),
         ('"threads": 1, ', "", "2:1: target: not JSON, or impossible: a target needs threads too"),
         ("# empty_ms: 0.004\n", "# empty_ms: 1e999\n", "1e999 is not a number a table can hold"),
-        ("# empty_ms: 0.004\n", '# empty_ms: "0.004"\n', "9:1: empty_ms: must be a valid number"),
+        ("# empty_ms: 0.004\n", '# empty_ms: "0.004"\n', "10:1: empty_ms: must be a valid number"),
         ("# drift: 0.02\n", "# drift: false\n", "drift"),
-        ("# drift: 0.02\n", "# empty_ms: 0.004\n", "11:1: empty_ms: is there twice"),
+        ("# drift: 0.02\n", "# empty_ms: 0.004\n", "12:1: empty_ms: is there twice"),
     ],
 )
 def test_a_header_that_no_table_can_have_is_named_by_its_line(saved, old, new, message):
