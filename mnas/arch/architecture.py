@@ -246,10 +246,16 @@ def _faults(arch: Architecture) -> Iterator[Fault]:
         yield Fault("norm.momentum", f"must be above 0 and at most 1; got {arch.norm.momentum}")
     channels, size = arch.input.channels, max(arch.input.resolution, 1)
     pieces: tuple[Stem | Block, ...] = (arch.stem, *arch.blocks)
+    entering: set[str] = set()
     for index, piece in enumerate(pieces):
-        for name, problem in _piece_problems(piece, channels, size):
-            yield Fault(f"blocks.{index - 1}.{name}" if index else f"stem.{name}", problem)
-        channels, size = piece.out_channels, halved(size, max(piece.stride, 1))
+        problems = _piece_problems(piece, channels, size)
+        faulty = {name for name, _ in problems}
+        # Whether shapes change is not known where they are faulty themselves.
+        is_unsure = bool(faulty & {"out_channels", "stride"}) or "out_channels" in entering
+        for name, problem in problems:
+            if not (is_unsure and name == "residual"):
+                yield Fault(f"blocks.{index - 1}.{name}" if index else f"stem.{name}", problem)
+        channels, size, entering = piece.out_channels, halved(size, max(piece.stride, 1)), faulty
     yield from _head_faults(arch.head)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+_MOST_TOLD = 50  # faults; a document may repeat one thousands of times
+
 
 class MnasError(ValueError):
     """Something a person can mend: the message says what was found, what is allowed, what to do.
@@ -51,7 +53,9 @@ class _FaultyError(MnasError):
 
     def __init__(self, subject: str, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
-        lines = [subject, *(f"  {fault}" for fault in self.faults)]
+        lines = [subject, *(f"  {fault}" for fault in self.faults[:_MOST_TOLD])]
+        if len(self.faults) > _MOST_TOLD:
+            lines.append(f"  and {len(self.faults) - _MOST_TOLD} more faults")
         super().__init__("\n".join(lines))
 
     @classmethod

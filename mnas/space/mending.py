@@ -113,7 +113,7 @@ def _target(place: Place) -> Place | None:
         return None
     has_option = any(isinstance(step, int) for step in place[last + 1 :])
     place = place if has_option else place[: last + 1]
-    return place[:-1] if place[0] == "head" and place[-1] == "op" else place
+    return place[:-1] if "head" in place and place[-1] == "op" else place
 
 
 def _is_key(step: str | int) -> bool:

@@ -111,11 +111,17 @@ def parse_yaml(text: str, path: str = "<text>") -> YamlDocument:
     except YAMLError as error:
         raise InvalidFileError(f"{path} is not YAML:", [Fault("", str(error))]) from None
     except _UnreadableError as error:
-        fault = Fault(".".join(map(str, error.place)), error.problem, *error.position)
+        fault = _fault(error.problem, error.position, error.place)
         raise InvalidFileError(f"{path} cannot be read:", [fault]) from None
+    if reader.repeated:
+        raise InvalidFileError(f"{path} cannot be read:", reader.repeated)
     return YamlDocument(
         path=path, value=reader.value, values_at=reader.values_at, keys_at=reader.keys_at
     )
+
+
+def _fault(problem: str, position: Position, place: Place) -> Fault:
+    return Fault(".".join(map(str, place)), problem, *position)
 
 
 class _UnreadableError(Exception):
@@ -147,6 +153,7 @@ class _Reader:
         self.value: Any = None
         self.values_at: dict[Place, Position] = {}
         self.keys_at: dict[Place, Position] = {}
+        self.repeated: list[Fault] = []
 
     def read(self, events: Iterator[Any]) -> None:
         """Read the events as they come, so that what nests too deep is not parsed to its end."""
@@ -234,7 +241,8 @@ class _Reader:
             if not isinstance(name, str):
                 raise _UnreadableError(f"keys must be text; got {name!r}", at, place)
             if name in value:
-                raise _UnreadableError("this key is given twice", at, (*place, name))
+                self.repeated.append(_fault("this key is given twice", at, (*place, name)))
+                continue
             self.keys_at[*place, name] = at
             value[name] = self._expand(item, (*place, name), alias_at)
         for key, item in pairs:

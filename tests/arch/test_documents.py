@@ -173,8 +173,7 @@ def test_faults_of_the_fields_hide_none_of_the_sizes() -> None:
         "blocks.2.kernal",
         "blocks.2.residual",
         "blocks.3.out_channels",
-        "blocks.5.out_channels",
-        "blocks.5.residual",
+        "blocks.5.out_channels",  # and not its residual, which only follows from it
         "dropout",
         "head.0.out_channels",
         "head.2.bias",

@@ -79,3 +79,10 @@ def test_a_count_of_what_is_no_architecture_says_what_to_call(wrong):
     with pytest.raises(TypeError, match=r"count takes an Architecture; got .*from_json") as caught:
         count(wrong)
     assert ("load_published('mobilenet_v2')" in str(caught.value)) == isinstance(wrong, str)
+
+
+def test_of_very_many_faults_the_first_are_shown_and_all_are_kept() -> None:
+    error = InvalidFileError("a.json is none:", [Fault(f"blocks.{n}", "no") for n in range(60)])
+
+    assert str(error).splitlines()[-2:] == ["  blocks.49: no", "  and 10 more faults"]
+    assert len(error.faults) == 60

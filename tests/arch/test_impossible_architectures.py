@@ -313,3 +313,20 @@ def test_a_block_that_was_accepted_elsewhere_is_refused_where_it_cannot_be() -> 
 def test_sizes_that_nothing_could_hold_are_refused(place, change):
     with refuse(place, "must be at most"):
         dataclasses.replace(BASE, **change)
+
+
+@pytest.mark.parametrize(
+    ("fields", "places"),
+    [
+        ({"out_channels": 0}, ["blocks.2.out_channels"]),
+        ({"out_channels": -7}, ["blocks.2.out_channels"]),
+        ({"stride": -7}, ["blocks.2.stride"]),
+    ],
+)
+def test_a_value_out_of_range_makes_no_fault_of_the_residuals_about_it(
+    fields: dict[str, int], places: list[str]
+) -> None:
+    with pytest.raises(InvalidArchitectureError, match=r"blocks\.2\.") as raised:
+        dataclasses.replace(BASE, blocks=with_block(2, **fields))
+
+    assert [fault.place for fault in raised.value.faults] == places

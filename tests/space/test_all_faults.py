@@ -140,3 +140,17 @@ def test_a_fault_in_one_network_hides_none_of_another():
         "network.1.stages.0.expansion",
         "network.2.stages.0.op",
     ]
+
+
+def test_a_fault_in_the_head_of_a_network_option_makes_no_others():
+    head = [{"op": "pol"}, {"op": "conv", "out_channels": 32, "activation": "relu"}]
+    options = [{"name": name, "width": 1.0, "head": head} for name in ("x", "y")]
+    stage = {"op": "conv", "kernel": 3, "out_channels": 8, "activation": "relu"}
+    document = {**BASE, "network": options, "stages": [stage]}
+    del document["head"]
+
+    with pytest.raises(InvalidSpaceError, match="did you mean 'pool'") as raised:
+        space_of_document(document)
+
+    places = [fault.place for fault in raised.value.faults]
+    assert places == ["network.0.head.0.op", "network.1.head.0.op"]

@@ -84,3 +84,8 @@ def test_a_number_of_more_digits_than_can_be_read_is_told_with_its_place():
         InvalidFileError, match=r"1:4: document: cannot be read as a number; got 999"
     ):
         parse_yaml("a: " + "9" * 5000)
+
+
+def test_every_key_that_is_given_twice_is_told():
+    with pytest.raises(InvalidFileError, match=r"(?s)2:1: a: this key.*5:3: b\.c: this key"):
+        parse_yaml("a: 1\na: 2\nb:\n  c: 1\n  c: 2\n")
