@@ -8,6 +8,7 @@ import csv
 import fcntl
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from mnas.latency.errors import MeasuringError, TableMismatchError
 from mnas.latency.timing import PassTime
 
 _COLUMNS = 4  # block, ms, wall_ms, status
+_HEADER = b"# {"  # what the first line begins with
 Passes = dict[str, list[PassTime]]
 
 
@@ -35,7 +37,7 @@ class PartialTable:
             measurement counts once, so that what failed then is tried again.
 
     Raises:
-        MeasuringError: Another process has the file open.
+        MeasuringError: Another process has the file open, or a line of it is damaged.
         TableMismatchError: The file there belongs to another measurement; names both sides.
         UnwritableFileError: The file cannot be written; says why.
     """
@@ -107,21 +109,36 @@ class PartialTable:
             raise UnwritableFileError(f"cannot write {self._path}: {error.strerror}") from error
 
     def _read(self, header: Mapping[str, object]) -> int:
-        """Take over what is there; the number of bytes that are sound."""
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        if not lines or not lines[0].endswith(b"\n"):
+        """Take over what is there; the number of bytes without a last line that is torn.
+
+        Raises:
+            TableMismatchError: It is not the partial file of this measurement.
+            MeasuringError: A line within it is damaged; the file stays as it is.
+        """
+        lines = self._path.read_bytes().split(b"\n")
+        torn = lines.pop()
+        if not lines:
+            if not _HEADER.startswith(torn[: len(_HEADER)]):
+                self._check(torn.decode(errors="replace"), header)
             return 0
-        self._check(lines[0].decode(errors="replace"), header)
-        kept = len(lines[0])
-        for line in lines[1:]:
-            if not line.endswith(b"\n") or not self._take(line.decode(errors="replace")):
-                break
-            kept += len(line)
-        return kept
+        self._check(lines[0].decode(errors="replace") + "\n", header)
+        for number, line in enumerate(lines[1:], start=2):
+            if not self._take(line.decode(errors="replace")):
+                raise MeasuringError(
+                    f"{self._path}:{number}: this line is damaged; got "
+                    f"{line[:60].decode(errors='replace')!r}. Remove the line, and the same "
+                    "command goes on with the others; or delete the file to begin anew."
+                )
+        return sum(len(line) + 1 for line in lines)
 
     def _check(self, line: str, header: Mapping[str, object]) -> None:
         wanted = f"# {json.dumps(header, sort_keys=True)}\n"
         if line != wanted:
+            if not line.startswith(_HEADER.decode()):
+                raise TableMismatchError(
+                    f"{self._path} is not what a measurement left there: it begins with "
+                    f"{line.strip()[:60]!r}. Move it away, or write to another table."
+                )
             raise TableMismatchError(
                 f"{self._path} was begun with {line.strip('# ').strip()[:600]}, but now "
                 f"{wanted.strip('# ').strip()} is measured. "
@@ -139,6 +156,8 @@ class PartialTable:
         try:
             time = PassTime(ms=float(ms), wall_ms=float(wall_ms))
         except ValueError:
+            return False
+        if not all(math.isfinite(each) and each >= 0 for each in (time.ms, time.wall_ms)):
             return False
         self.passes.setdefault(block, []).append(time)
         return True

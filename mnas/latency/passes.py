@@ -86,7 +86,10 @@ class Passes:
                 f"{self.target.runtime} cannot run even an empty model: {reasons[-1]}"
             )
         if not self.passes.keys() & self.blocks.keys():
-            first = next(reasons[-1] for key, reasons in self.failures.items() if key != EMPTY)
+            first = next(
+                (reasons[-1] for key, reasons in self.failures.items() if key != EMPTY),
+                "nothing that was timed",
+            )
             raise MeasuringError(
                 f"all {len(self.blocks)} blocks failed in {self.target.runtime}, "
                 f"the first with {first}. Nothing was written."
