@@ -18,6 +18,7 @@ from mnas.cli.options import (
     SpaceArgument,
     read_architecture,
     read_space,
+    refuse_overwriting,
     saved_when_interrupted,
 )
 from mnas.cli.progress import progress_of, reporter
@@ -310,6 +311,7 @@ def show_file(
 
         loaded = LatencyTable.load(table)
         if html is not None:
+            refuse_overwriting(html, [table])
             from mnas.results import write_table_page
 
             write_table_page(loaded, html)

@@ -10,7 +10,7 @@ import typer
 
 from mnas.arch import MnasError
 from mnas.cli.answers import answering
-from mnas.cli.options import AsJson, saved_when_interrupted
+from mnas.cli.options import AsJson, refuse_overwriting, saved_when_interrupted
 from mnas.cli.progress import progress_of, reporter
 from mnas.cli.tables import table_of
 from mnas.cli.wording import counted, milliseconds
@@ -247,6 +247,7 @@ def add_compare(latency_app: typer.Typer) -> None:
                 raise MnasError("--force is for merging: name the merged table with --merge TABLE")
             found = compare_tables(loaded)
             if merge is not None:
+                refuse_overwriting(merge, tables)
                 merged = merge_tables(loaded, source=str(merge), force=force)
                 merged.save(merge)
             answer.give(found, lambda: _comparison_words(found, merge))

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +61,16 @@ def saved_when_interrupted(message: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise InterruptedCommandError(message) from None
+
+
+def refuse_overwriting(output: Path, inputs: Sequence[Path]) -> None:
+    """Refuse an output that would replace what it is made from.
+
+    Raises:
+        MnasError: It is one of the inputs.
+    """
+    if any(output.resolve() == each.resolve() for each in inputs):
+        raise MnasError(f"{output} is what is read: name another file to write")
 
 
 def is_run(subject: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mnas.arch import Architecture, PlannedBlock, machine_lock
+from mnas.arch import Architecture, PlannedBlock, UnwritableFileError, machine_lock
 from mnas.latency.device import describe_device
 from mnas.latency.partial import PartialTable
 from mnas.latency.passes import EMPTY, Passes
@@ -77,7 +77,10 @@ def measure_table(
         TableMismatchError: `OUT.partial` belongs to another target, device or runtime version.
         MeasuringError: Every block failed; tells the first reason. Or another process is measuring
             the same table.
+        UnwritableFileError: The table or `OUT.partial` cannot be written.
     """
+    if Path(out).is_dir():
+        raise UnwritableFileError(f"cannot write {os.fspath(out)}: it is a folder; name a file")
     settings = settings or Settings()
     runtime = runtime or runtime_for(target)
     blocks, left_out = blocks_to_measure(space, also, most=most)

@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -110,3 +111,13 @@ def test_a_full_disk_is_told_as_an_unwritable_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["search_spaces", "experiments"])
 def test_shipped_folders_are_there(name: str) -> None:
     assert shipped_folder(name).is_dir()
+
+
+def test_a_pipe_or_a_device_is_no_file_to_replace(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(UnwritableFileError, match="a device or a pipe, not a file"):
+        write_atomically(pipe, "text")
+
+    assert pipe.is_fifo()

@@ -71,3 +71,24 @@ def test_a_limited_table_tells_what_predicting_costs(mnas, table_file, tmp_path)
     said = mnas("latency", "show", tmp_path / "limited.csv").out
 
     assert "12 blocks more, from these; left-out blocks are off by" in said
+
+
+@pytest.mark.parametrize("command", ["show --html", "compare --merge"])
+def test_what_is_read_is_not_written_over(mnas, table_file, command):
+    before = table_file.read_bytes()
+    name, option = command.split()
+    tables = [table_file] if name == "show" else [table_file, table_file]
+
+    said = mnas("latency", name, *tables, option, table_file)
+
+    assert said.code == 2
+    assert "is what is read: name another file to write" in said.err
+    assert table_file.read_bytes() == before
+
+
+def test_a_folder_for_a_table_is_refused_before_anything_is_measured(mnas, space_file, tmp_path):
+    said = mnas("latency", "measure", space_file, "-o", tmp_path)
+
+    assert said.code == 2
+    assert "it is a folder; name a file" in said.err
+    assert not tmp_path.with_name(f"{tmp_path.name}.partial").exists()
