@@ -96,6 +96,8 @@ class Architecture:
         Raises:
             InvalidArchitectureError: Names each faulty place and what is allowed there.
         """
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"from_json takes the text of a document; got {text!r}")
         from mnas.arch.documents import architecture_from_json  # pydantic is loaded at the door
 
         return architecture_from_json(cls, text)

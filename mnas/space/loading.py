@@ -23,6 +23,10 @@ def load_space(path_or_shipped_name: str | Path) -> SearchSpace:
         InvalidSpaceError: The file is not a search space; names every fault with line and column.
         UnknownNameError: There is no such file and no such shipped space.
     """
+    if not isinstance(path_or_shipped_name, str | Path):
+        raise TypeError(
+            f"load_space takes a path or the name of a shipped space; got {path_or_shipped_name!r}"
+        )
     path = _path_of(path_or_shipped_name)
     try:
         document = read_yaml(path)

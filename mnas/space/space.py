@@ -14,6 +14,7 @@ from mnas.arch.errors import did_you_mean, not_an_architecture
 from mnas.space import encoding, lint, shapes, variation
 from mnas.space.automaton import Automaton, Identified, automaton_of
 from mnas.space.cheapest import cheapest_choices
+from mnas.space.checking import check
 from mnas.space.choices import Choice, Option, branches, index_of, values_of
 from mnas.space.distinct import DistinctArchitectures
 from mnas.space.errors import InvalidChoicesError, OutsideSpaceError
@@ -111,6 +112,8 @@ class SearchSpace:
         Raises:
             TooManyStepsError: The distinct ones cannot be told apart within the limit of `size`.
         """
+        if not isinstance(rng, random.Random):
+            raise TypeError(f"sample takes a random.Random, such as random.Random(0); got {rng!r}")
         if distinct:
             return _distinct(self).draw(rng, self.name)
         return self._paths.draw(rng.random)
@@ -271,7 +274,7 @@ class SearchSpace:
             channels: 1 for grey images, 3 for colour.
 
         Raises:
-            InvalidChoicesError: A number is no integer or below 1.
+            InvalidChoicesError: A number is no integer, below 1, or larger than any file may say.
         """
         if any(type(number) is not int or number < 1 for number in (num_classes, channels)):
             raise InvalidChoicesError(
@@ -285,6 +288,8 @@ class SearchSpace:
                 holder["input"]["channels"] = channels
             if holder is not value:
                 holder.pop("num_classes", None)
+        if found := [f"{place[-1]} {problem}" for place, problem, _ in check(value)]:
+            raise InvalidChoicesError("; ".join(dict.fromkeys(found)))
         document = YamlDocument(
             path=self.document.path,
             value=value,

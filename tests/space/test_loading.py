@@ -320,6 +320,29 @@ def test_for_data_replaces_what_the_data_decides():
     assert space.for_data(7, 1) == grey
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((10**12, 3), "num_classes must be .* from 1 to 1000000"),
+        ((10, 10**6), "channels must be .* from 1 to 4096"),
+    ],
+)
+def test_for_data_refuses_what_no_file_may_say(numbers, said):
+    with pytest.raises(InvalidChoicesError, match=said):
+        space_from_yaml(GOOD).for_data(*numbers)
+
+
+@pytest.mark.parametrize("given", [3, None])
+def test_what_is_no_path_is_told(given):
+    with pytest.raises(TypeError, match="load_space takes a path or the name of a shipped space"):
+        load_space(given)
+
+
+def test_what_is_no_random_generator_is_told():
+    with pytest.raises(TypeError, match=r"sample takes a random\.Random, .*; got 0"):
+        space_from_yaml(GOOD).sample(0)
+
+
 @pytest.mark.parametrize("numbers", [(0, 3), (10, -1), (10.0, 3), (True, 3), ("10", 3)])
 def test_for_data_refuses_what_no_data_has(numbers):
     with pytest.raises(InvalidChoicesError, match=r"integers of at least 1; got num_classes="):
