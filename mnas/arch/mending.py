@@ -18,6 +18,7 @@ Path = tuple[str | int, ...]
 _STEM = {"kernel": 3, "stride": 1, "out_channels": 8, "activation": "relu"}
 _SHAPE = ("stride", "out_channels")
 _BLOCK = {**_STEM, "op": "conv", "residual": False}  # in the stead of one that cannot be read
+_SE = {"channels": 8, "activation": "relu", "gate": "sigmoid"}
 _STAND_INS: dict[str, Any] = {
     **_STEM,
     "schema": "mnas.architecture/1",
@@ -59,7 +60,7 @@ def mend(document: Any, faults: Iterable[Fault]) -> set[Path]:
     for fault in faults:
         path = path_of(fault)
         if "se" in path:
-            path = path[: path.index("se") + 1]
+            path = path[: path.index("se") + 2]
         try:
             if path[-1] == "op" or isinstance(path[-1], int):
                 item = path[:-1] if path[-1] == "op" else path
@@ -73,7 +74,8 @@ def mend(document: Any, faults: Iterable[Fault]) -> set[Path]:
             elif path[0] == "head" and path[-1] == "norm":
                 _at(document, path[:-1])["norm"] = True
             else:
-                _at(document, path[:-1])[path[-1]] = _STAND_INS[str(path[-1])]
+                stand_ins = _SE if path[-2:-1] == ("se",) else _STAND_INS
+                _at(document, path[:-1])[path[-1]] = stand_ins[str(path[-1])]
                 if path[-1] in (*_SHAPE, "stem"):
                     unsure.add(path[:1] if path[0] == "stem" else path[:2])
         except (KeyError, IndexError, TypeError):

@@ -149,6 +149,18 @@ def test_all_faults_of_the_fields_are_told_at_once_with_their_places() -> None:
     }
 
 
+def test_a_fault_of_a_squeeze_hides_none_of_its_others() -> None:
+    def spoil(document: dict[str, Any]) -> None:
+        document["blocks"][3]["se"] = {"channels": 0, "activation": "x", "hue": 1}
+
+    assert sorted(faults_of(changed(spoil))) == [
+        "blocks.3.se.activation",
+        "blocks.3.se.channels",
+        "blocks.3.se.gate",
+        "blocks.3.se.hue",
+    ]
+
+
 def test_faults_of_the_fields_hide_none_of_the_sizes() -> None:
     def spoil(document: dict[str, Any]) -> None:
         blocks = document["blocks"]
