@@ -253,7 +253,7 @@ def _faults(arch: Architecture) -> Iterator[Fault]:
         problems = _piece_problems(piece, channels, size)
         faulty = {name for name, _ in problems}
         # Whether shapes change is not known where they are faulty themselves.
-        is_unsure = bool(faulty & {"out_channels", "stride"}) or "out_channels" in entering
+        is_unsure = piece.stride < 1 or "out_channels" in faulty | entering
         for name, problem in problems:
             if not (is_unsure and name == "residual"):
                 yield Fault(f"blocks.{index - 1}.{name}" if index else f"stem.{name}", problem)
