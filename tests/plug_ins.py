@@ -30,12 +30,18 @@ def on_the_path(*folders: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for folder in folders:
             patch.syspath_prepend(folder)
-        for added in (added_operators, added_runtimes):
-            added.cache_clear()
+        _forget_packages()
         yield
-    for added in (added_operators, added_runtimes):
-        added.cache_clear()
+    _forget_packages()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file is not None and Path(file).parent in folders:
             del sys.modules[name]
+
+
+def _forget_packages() -> None:
+    """So that entry points are looked for again."""
+    added_operators.cache_clear()
+    added_runtimes.cache_clear()
+    if scores := sys.modules.get("mnas.training.training_free"):  # it holds torch: not loaded here
+        scores.added_scores.cache_clear()

@@ -201,18 +201,19 @@ def untrained_scores() -> dict[str, UntrainedScore]:
     Raises:
         InvalidScoreError: An installed one cannot be loaded, or takes a name that is there.
     """
-    return {**SCORES, **_added_scores()}
+    return {**SCORES, **added_scores()}
 
 
 def _score_named(name: str) -> UntrainedScore:
-    found = SCORES.get(name) or _added_scores().get(name)
+    found = SCORES.get(name) or added_scores().get(name)
     if found is None:
         raise UnknownNameError("training-free score", name, untrained_scores())
     return found
 
 
 @functools.cache
-def _added_scores() -> Mapping[str, UntrainedScore]:
+def added_scores() -> Mapping[str, UntrainedScore]:
+    """The scores of installed packages by name; see `untrained_scores`."""
     from importlib.metadata import entry_points  # 0.05 s that most processes need not spend
 
     found: dict[str, UntrainedScore] = {}

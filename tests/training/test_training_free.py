@@ -4,10 +4,18 @@ import math
 from dataclasses import replace
 
 import pytest
+from plug_ins import on_the_path, write_package
 
 from mnas.arch import Architecture, UnknownNameError, count
-from mnas.training import Dataset, MisfitError, ScorerContract, score_untrained, untrained_scores
-from mnas.training.training_free import SCORES
+from mnas.training import (
+    Dataset,
+    InvalidScoreError,
+    MisfitError,
+    ScorerContract,
+    score_untrained,
+    untrained_scores,
+)
+from mnas.training.training_free import GROUP, SCORES
 
 
 @pytest.fixture
@@ -88,3 +96,55 @@ def test_a_network_that_does_not_fit_the_data_is_refused(tiny, digits):
 def test_one_image_is_too_few(tiny, digits):
     with pytest.raises(ValueError, match="at least 2"):
         score_untrained(tiny, "params", data=digits, images=1)
+
+
+DEPTH = """\
+from torch import nn
+
+def depth(module, pixels, labels):
+    return float(sum(isinstance(part, nn.Conv2d) for part in module.modules()))
+
+NUMBER = 3
+
+def endless(module, pixels, labels):
+    return float("inf")
+"""
+
+
+def test_a_package_adds_a_score_by_an_entry_point(tiny, digits, tmp_path):
+    deeper = replace(tiny, blocks=(tiny.blocks[0], *tiny.blocks))
+    write_package(tmp_path, {"depth": "plugin:depth"}, DEPTH, GROUP)
+
+    with on_the_path(tmp_path):
+        assert list(untrained_scores()) == [*SCORES, "depth"]
+        shallow, deep = (score_untrained(each, "depth", data=digits) for each in (tiny, deeper))
+        assert shallow < deep
+        with pytest.raises(UnknownNameError, match=r"'depht'.*did you mean 'depth'"):
+            score_untrained(tiny, "depht", data=digits)
+    assert list(untrained_scores()) == list(SCORES)
+
+
+@pytest.mark.parametrize(
+    ("entries", "problem"),
+    [
+        (
+            {"lost": "nowhere:lost"},
+            r"'lost' \(nowhere:lost\) cannot be loaded: ModuleNotFoundError",
+        ),
+        ({"lost": "plugin:lost"}, r"'lost' \(plugin:lost\) cannot be loaded: AttributeError"),
+        ({"number": "plugin:NUMBER"}, "'number' .* must be a function; got 3"),
+        ({"zen": "plugin:depth"}, "'zen' .* there is a score of that name already"),
+    ],
+)
+def test_a_score_of_a_package_that_cannot_be_one_is_named(tmp_path, entries, problem):
+    write_package(tmp_path, entries, DEPTH, GROUP)
+
+    with on_the_path(tmp_path), pytest.raises(InvalidScoreError, match=problem):
+        untrained_scores()
+
+
+def test_a_score_that_is_no_finite_number_is_refused_with_its_network(tiny, digits, tmp_path):
+    write_package(tmp_path, {"endless": "plugin:endless"}, DEPTH, GROUP)
+
+    with on_the_path(tmp_path), pytest.raises(InvalidScoreError, match=rf"{tiny.id} is inf"):
+        score_untrained(tiny, "endless", data=digits)
