@@ -22,7 +22,7 @@ from mnas.search.experiment import Experiment
 from mnas.space import SearchSpace, published, shipped_spaces
 from mnas.space.layers import OP_FIELDS
 from mnas.space.schema import space_schema
-from mnas.training import SOURCES
+from mnas.training import SOURCES, FilterRule
 
 
 def first_cells(page: str, heading: str, number: int = 0) -> list[str]:
@@ -72,6 +72,7 @@ def defaults_of(section: type) -> dict[str, object]:
     ("heading", "section"),
     [
         ("The keys of the file", Experiment),
+        ("Filter", FilterRule),
         *((f"`{name}`", section) for name, section in sections_of_experiment().items()),
     ],
 )

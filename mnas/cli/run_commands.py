@@ -45,7 +45,8 @@ def _show(found: "RunStatus") -> Iterator[str]:
         (
             "evaluations",
             f"{found.complete:,} complete, {found.failed:,} failed, "
-            f"{counted(found.infeasible, 'proposal')} over a limit and not trained",
+            f"{counted(found.infeasible, 'proposal')} over a limit and not trained"
+            + (f", {found.filtered:,} filtered" if found.filtered else ""),
         ),
         ("confirmed", f"{counted(found.confirmed, 'training')} of the comparison"),
         ("trained for", f"{duration(found.seconds)}, summed over the workers"),

@@ -38,6 +38,7 @@ class RunStatus:
         trials_wanted: How many the experiment asks for; None if it does not say.
         complete: Evaluations that gave an accuracy.
         infeasible: Proposals over a limit, not trained.
+        filtered: Proposals that a training-free score turned away, not trained.
         failed: Evaluations that failed.
         confirmed: Confirmations that are done, baselines included.
         seconds: Of training, summed over the workers.
@@ -52,6 +53,7 @@ class RunStatus:
     trials_wanted: int | None = None
     complete: int = 0
     infeasible: int = 0
+    filtered: int = 0
     failed: int = 0
     confirmed: int = 0
     seconds: float = 0.0
@@ -96,7 +98,8 @@ def _status(run: "Run", directory: Path, pid: int | None) -> RunStatus:
         trials=len({row.id for row in trained}),
         trials_wanted=wanted if isinstance(wanted, int) else None,
         complete=sum(row.state == "complete" for row in rows),
-        infeasible=sum(row.state == "infeasible" for row in rows),
+        infeasible=sum(row.state == "infeasible" and not row.is_filtered for row in rows),
+        filtered=sum(row.is_filtered for row in rows),
         failed=sum(row.state == "failed" for row in rows),
         confirmed=confirmed,
         seconds=sum(row.seconds for row in rows),

@@ -329,6 +329,8 @@ def _confirmed_errors(networks: Sequence[Confirmed]) -> Html:
 def _kind_of_work(record: Record) -> str:
     if record.state == "failed":
         return "failed evaluations"
+    if record.is_filtered:
+        return "filtered candidates (not trained)"
     if record.state == "infeasible":
         return "rejected proposals (not trained)"
     if record.kind == "baseline" and record.rung is not None:

@@ -1,11 +1,14 @@
 """The first half of the report: who won, against whom, what was found."""
 
+from collections.abc import Sequence
+
 from mnas.results.candidates import at_top_rung, confirmed
 from mnas.results.drawing import draw_network
 from mnas.results.errors import RunError
 from mnas.results.front_plot import front_figure
 from mnas.results.markup import EMPTY, Child, Html, element, join, paragraph, table
 from mnas.results.plots import figure_element
+from mnas.results.record import Record
 from mnas.results.runs import Run
 from mnas.results.verdicts import Confirmed, Verdict
 from mnas.results.wording import (
@@ -135,11 +138,9 @@ def _unfinished(run: Run, accuracies: Accuracies) -> Html:
     except RunError:
         reasons = [row.reason for row in run.evaluations if row.state == "failed"]
         said = f" The first reason: {reasons[0]}" if reasons else ""
-        infeasible = sum(row.state == "infeasible" for row in rows)
         return _answer(
             "No network was scored",
-            f"{counted(failed, 'evaluation')} failed, {counted(infeasible, 'proposal')} "
-            f"over a budget or a constraint.{said}",
+            f"{counted(failed, 'evaluation')} failed, {_ruled_out(rows)}.{said}",
         )
     after = "all seeds of the confirmation" if stage == "confirm" else "the proxy's highest rung"
     latencies = listed(
@@ -194,7 +195,6 @@ def front_section(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> 
     if not any(row.state == "complete" for row in run.evaluations):
         return paragraph("No network was scored, so there is no front.")
     rows = [row for row in run.evaluations if row.kind == "trial"]
-    infeasible = sum(row.state == "infeasible" for row in rows)
     figures = []
     for target in run.targets:
         caption = (
@@ -212,12 +212,21 @@ def front_section(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> 
         paragraph(
             f"{counted(feasible, 'feasible network')} scored, "
             f"{len(at_top_rung(run.evaluations))} of them at the highest rung; "
-            f"{counted(infeasible, 'proposal')} over a budget or a constraint, which cost "
-            f"no training and are not drawn; the front has "
+            f"{_ruled_out(rows)}, which cost no training and are not drawn; the front has "
             f"{counted(len(run.front_candidates()), 'network')} (front.csv)."
         ),
         *figures,
     )
+
+
+def _ruled_out(trials: Sequence[Record]) -> str:
+    """How many proposals were not trained, and why."""
+    filtered = sum(row.is_filtered for row in trials)
+    over = sum(row.state == "infeasible" for row in trials) - filtered
+    told = f"{counted(over, 'proposal')} over a budget or a constraint"
+    if not filtered:
+        return told
+    return f"{told}, {counted(filtered, 'candidate')} turned away by the training-free filter"
 
 
 def confirmed_section(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Kind = Literal["trial", "baseline", "confirm"]
 State = Literal["complete", "infeasible", "failed"]
 
+# How the reason begins where a training-free score ruled a candidate out, and no limit did.
+FILTERED = "filtered: "
 _LARGEST = 2**63 - 1  # of an SQLite integer
 
 
@@ -28,7 +30,8 @@ class Record:
         rung: Step of the proxy's ladder, from 0; None outside the ladder.
         epochs: Epochs of training behind `accuracy`; 0 when nothing was trained.
         seed: Seed of the training.
-        state: `infeasible` is over a budget or a constraint, so nothing was trained.
+        state: `infeasible` was ruled out before anything was trained: over a budget or a
+            constraint, or by a training-free score (`is_filtered`).
         reason: Why it is infeasible or failed; None for a complete one.
         accuracy: On the validation split, higher is better; a fraction for the scores of mnas,
             any finite number for one's own scoring function. None unless complete.
@@ -40,7 +43,7 @@ class Record:
         seconds: Wall time of the evaluation.
         started: When it began, ISO 8601 in UTC.
         choices: The active choices of the space; empty for a network from outside it.
-        memory: JSON that a sampler must find again on resume; in no table for people.
+        memory: JSON that sampler and filter must find again on resume; in no table for people.
         margin_ms: (low, high) of the prediction for each target, where the table knows it.
 
     Raises:
@@ -71,6 +74,11 @@ class Record:
     def __post_init__(self) -> None:
         _check_words(self)
         _check_numbers(self)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether a training-free score kept it from being trained, within every limit."""
+        return self.state == "infeasible" and (self.reason or "").startswith(FILTERED)
 
 
 def _check_words(record: Record) -> None:

@@ -31,8 +31,9 @@ class Rescored:
         run: The trials with the latencies of that device alone, in a folder of its own.
         target: Its name.
         within: Networks at the highest rung that keep the budget; all of them without one.
-        untrained: Networks that the original limits ruled out before training and that would keep
-            the new budget: unknown accuracies, a reason to search there; 0 without a budget.
+        untrained: Networks that the original limits (not a filter) ruled out before training and
+            that would keep the new budget: unknown accuracies, a reason to search there; 0 without
+            a budget.
         kept_of_front: Networks of the original front that are on the new one.
         front: Networks on the new front.
         predicted_share: Mean share of the latency of the front that comes from blocks which the
@@ -107,7 +108,9 @@ def rescore(
     fitting = {
         record.id
         for record in records
-        if record.state == "infeasible" and record.latency_ms[target] <= budget
+        if record.state == "infeasible"
+        and not record.is_filtered
+        and record.latency_ms[target] <= budget
     }
     return Rescored(
         run=again,

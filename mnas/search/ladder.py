@@ -15,7 +15,7 @@ KEPT_SHARE = 1 / 3
 WINDOW = 1000
 
 
-def is_promoted(costs: Sequence[Sequence[float]]) -> bool:
+def is_promoted(costs: Sequence[Sequence[float]], share: float = KEPT_SHARE) -> bool:
     """Whether the newest result of a rung goes on.
 
     Candidates are ranked by non-dominated sorting; within a front the less crowded come first
@@ -24,13 +24,14 @@ def is_promoted(costs: Sequence[Sequence[float]]) -> bool:
     Args:
         costs: (n, m), lower is better, one row for each candidate that finished the rung, the
             newest last.
+        share: Of the candidates that go on, in (0, 1].
 
     Returns:
-        True if it is among the first max(1, n * KEPT_SHARE).
+        True if it is among the first max(1, n * share); ties are against the newest.
     """
     array = np.asarray(costs, dtype=np.float64)
     newest = len(array) - 1
-    places = max(1, int(len(array) * KEPT_SHARE))
+    places = max(1, int(len(array) * share))
     if array.shape[1] == 1:  # one objective: every front is one value, so ranking is enough
         return int(np.count_nonzero(array[:-1, 0] <= array[-1, 0])) < places
     beats = _beats(array)

@@ -25,7 +25,7 @@ class Mirror:
     """Turns the records of one run into trials of an Optuna study.
 
     Each record is one trial, written whole: complete at the highest rung; pruned where a candidate
-    stopped at a lower one or was over a limit, with its constraints; failed. The user attributes
+    stopped at a lower one or was ruled out, with its constraints; failed. The user attributes
     hold id, rung, epochs, seed, latencies and counts. Only Optuna's own storages know the study;
     the search never reads it.
 

@@ -68,6 +68,18 @@ class Objectives:
         first, *rest = self.values(accuracy, latency_ms, counts)
         return (-first, *rest)
 
+    def untrained_costs(
+        self, score: float, latency_ms: Mapping[str, float], counts: Counted
+    ) -> tuple[float, ...]:
+        """The same with a training-free score in place of the accuracy, to rank by.
+
+        The unit of a score is its own, so no reward can be made of it: there, score and latency
+        are ranked as two objectives.
+        """
+        if self.exponent is not None:
+            return (-score, latency_ms[self.targets[0]])
+        return self.costs(score, latency_ms, counts)
+
     def _reward(self, accuracy: float, ratio: float) -> float:
         assert self.exponent is not None
         is_over = ratio > 1 and self.exponent_over is not None

@@ -7,6 +7,7 @@ from mnas.arch import Architecture, Layer, count, layer_macs, layer_params
 from mnas.latency import LatencyTable, margin_at
 from mnas.search.baselines import Baseline, scaled_baselines
 from mnas.search.experiment import Experiment
+from mnas.search.filtering import refuse_unknown_score
 from mnas.search.limits import BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step, ignore
@@ -38,7 +39,7 @@ class Prepared:
 
 
 def prepare(experiment: Experiment, observer: Observer = ignore) -> Prepared:
-    """Load what an experiment names: space, data, baselines, sampler.
+    """Load what an experiment names: space, data, baselines, sampler, filter.
 
     Args:
         experiment: Whose data may be a function of its user's, which is imported and run.
@@ -48,6 +49,7 @@ def prepare(experiment: Experiment, observer: Observer = ignore) -> Prepared:
         MnasError: Something it names is not there or not what it should be.
     """
     refuse_unknown_sampler(experiment.search.sampler)
+    refuse_unknown_score(experiment.proxy.filter)
     _refuse_missing_gpu(experiment.workers)
     space = load_space(experiment.space)
     observer(Step(phase="data", text=experiment.data.announcement))

@@ -164,8 +164,11 @@ class Proposer:
         """Its training starts: it was neither over a limit nor known."""
         self._last_started = max(self._last_started, number)
 
-    def tell_infeasible(self, number: int, violations: Mapping[str, float]) -> None:
-        """Over a limit: the sampler learns by how much, and no invented objective."""
+    def tell_ruled_out(self, number: int, violations: Mapping[str, float]) -> None:
+        """Not worth training: the sampler learns what is over by how much, no invented objective.
+
+        With nothing over a limit a training-free score ruled it out.
+        """
         self._tell(number, TrialState.PRUNED, violations=violations)
 
     def tell_result(

@@ -1,11 +1,14 @@
-"""An evaluation as a record."""
+"""An evaluation as a record, and what a sampler is told of the records of a trial."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from mnas.arch import Architecture
 from mnas.results import Kind, Record
-from mnas.search.limits import Assessment
+from mnas.search.limits import Assessment, Limits
+from mnas.search.objectives import Objectives
+from mnas.search.proposing import Told
 from mnas.space import Option
 from mnas.training import Score
 
@@ -24,10 +27,9 @@ def evaluation_record(
     measured_ms: Mapping[str, float] | None = None,
     reason: str | None = None,
 ) -> Record:
-    """One evaluation as a row; without a score it is a proposal that was over a limit.
+    """One evaluation as a row; without a score it is a proposal that was ruled out.
 
-    A `reason` is kept with a complete evaluation; otherwise the reason is the score's or the
-    limits'.
+    The reason is the score's where it has one, else the given one, else the limits'.
     """
     return Record(
         number=number,
@@ -37,7 +39,7 @@ def evaluation_record(
         epochs=0 if score is None else score.epochs,
         seed=0 if score is None else score.seed,
         state="infeasible" if score is None else score.state,
-        reason=assessment.reason if score is None else score.reason or reason,
+        reason=(reason or assessment.reason) if score is None else (score.reason or reason),
         accuracy=None if score is None else score.accuracy,
         latency_ms={name: each.ms for name, each in assessment.latency.items()},
         margin_ms={
@@ -54,6 +56,29 @@ def evaluation_record(
         choices=dict(choices or {}),
         memory=memory,
     )
+
+
+def told_of(trials: Iterable[Record], objectives: Objectives, limits: Limits) -> list[Told]:
+    """What a sampler was told of each trial, in the order of their first records."""
+    rungs: defaultdict[int, list[Record]] = defaultdict(list)
+    for record in trials:
+        rungs[record.number].append(record)
+    told = []
+    for records in rungs.values():
+        last, values = records[-1], None
+        if last.accuracy is not None:
+            values = objectives.values(last.accuracy, last.latency_ms, last)
+        told.append(
+            Told(
+                number=last.number,
+                memory=last.memory or "{}",
+                values=values,
+                scores=tuple(each.accuracy for each in records if each.accuracy is not None),
+                violations=limits.violations_of(last),
+                failed=last.state == "failed",
+            )
+        )
+    return told
 
 
 def now() -> str:

@@ -28,6 +28,7 @@ from mnas.search.experiment import (
     Experiment,
     load_experiment,
 )
+from mnas.search.filtering import filter_of
 from mnas.search.ground import Ground
 from mnas.search.holding import child_pids, hold_run, note_processes, refuse_held, watched
 from mnas.search.limits import BudgetError, Limits
@@ -217,7 +218,7 @@ class _Session:
             with self.stop.draining():
                 with self._timed("search"):
                     before = len(store.all())
-                    self._trials(store, executor)
+                    self._trials(store, executor, bench)
                     if len(store.all()) > before:  # a verdict on fewer trials is out of date
                         (self.directory / "verdict.json").unlink(missing_ok=True)
                 self._end_if_stopped()
@@ -254,7 +255,7 @@ class _Session:
             top_epochs=self.experiment.proxy.epochs[-1],
         ).filling()
 
-    def _trials(self, store: RecordStore, executor: Executor) -> None:
+    def _trials(self, store: RecordStore, executor: Executor, bench: Bench) -> None:
         search, objectives = self.experiment.search, objectives_of(self.experiment)
         limits = limits_of_trials(self.experiment, self.limits)
         if is_import_path(search.sampler):
@@ -281,6 +282,7 @@ class _Session:
             observer=self.observer,
             stop=self.stop,
             earlier=self.earlier,
+            candidate_filter=filter_of(bench.recipe.filter, bench, objectives, seed=search.seed),
         ).run()
 
     def _deadline(self, store: RecordStore) -> float | None:

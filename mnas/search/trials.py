@@ -3,20 +3,21 @@
 import itertools
 import logging
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mnas.arch import Architecture, MnasError
 from mnas.results import Record, RecordStore
 from mnas.search.executors import Executor
+from mnas.search.filtering import CandidateFilter
 from mnas.search.limits import Assessment, BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step
-from mnas.search.proposing import Proposal, Proposer, Told, draw_unseen
-from mnas.search.recording import evaluation_record, now
+from mnas.search.proposing import Proposal, Proposer, draw_unseen
+from mnas.search.recording import evaluation_record, now, told_of
 from mnas.search.seeds import derive_seed
-from mnas.search.standing import ADOPTED, Standing, is_adopted
+from mnas.search.standing import ADOPTED, FILTERED_IN_A_ROW, Standing, is_adopted
 from mnas.search.stopping import StopRequest
 from mnas.search.warm_start import NOTHING_EARLIER, Earlier
 from mnas.search.work import Task
@@ -82,6 +83,7 @@ class TrialLoop:
         observer: Who is shown the progress.
         stop: Whether to start nothing new.
         earlier: What to propose first, and scores that need no training.
+        candidate_filter: What turns candidates away before they are trained; None for nothing.
         questions: How often the limits may be asked to draw one network directly; few where a
             person's own latency function is slow.
     """
@@ -99,6 +101,7 @@ class TrialLoop:
         observer: Observer,
         stop: StopRequest,
         earlier: Earlier = NOTHING_EARLIER,
+        candidate_filter: CandidateFilter | None = None,
         questions: int = 200_000,
     ) -> None:
         self._plan = plan
@@ -112,6 +115,7 @@ class TrialLoop:
         self._stop = stop
         self._questions = questions
         self._earlier = earlier
+        self._filter = candidate_filter
         self._first = deque(earlier.first)
         self._architectures = space.size().architectures
         self._in_flight: dict[int, tuple[_Candidate, str]] = {}
@@ -126,9 +130,8 @@ class TrialLoop:
             EvaluationFailuresError: Too many trainings in a row failed.
             BudgetError: No network within the limits was found at all.
         """
-        records = [record for record in self._store.all() if record.kind == "trial"]
-        self._drain(self._recall(records))
-        self._proposer.replay(self._told())
+        self._drain(self._recall(self._trials()))
+        self._proposer.replay(told_of(self._trials(), self._objectives, self._limits))
         self._show()
         is_exhausted = False
         while True:
@@ -142,8 +145,13 @@ class TrialLoop:
             self._collect()
         if self._is_still:
             self._tell_early(f"the front has not moved for {self._plan.patience} trials")
+        elif self._standing.is_filtered_out:
+            self._tell_early(f"the filter turned {FILTERED_IN_A_ROW} candidates in a row away")
         elif is_exhausted and self._may_start():
             self._tell_exhausted()
+
+    def _trials(self) -> list[Record]:
+        return [record for record in self._store.all() if record.kind == "trial"]
 
     def _tell_exhausted(self) -> None:
         """Say that there was nothing left to start, before as many were started as asked."""
@@ -170,8 +178,8 @@ class TrialLoop:
     def _may_start(self) -> bool:
         plan = self._plan
         in_time = plan.deadline is None or time.monotonic() < plan.deadline
-        is_open = in_time and not self._stop.is_requested and not self._is_still
-        return is_open and len(self._standing.started) < plan.trials
+        is_over = self._stop.is_requested or self._is_still or self._standing.is_filtered_out
+        return in_time and not is_over and len(self._standing.started) < plan.trials
 
     def _has_slot(self) -> bool:
         return len(self._in_flight) < self._executor.slots
@@ -191,15 +199,51 @@ class TrialLoop:
                 continue
             if assessment.is_feasible:
                 candidate = self._adopted(_Candidate(proposal=proposal, assessment=assessment))
+                if candidate is not None and self._filter is not None and candidate.rung == 0:
+                    candidate = self._filtered(candidate, self._filter)
                 if candidate is not None:
                     return candidate
                 continue
             self._standing.note_infeasible(candidate_id, assessment.violations)
-            self._store.add(self._infeasible_record(proposal, assessment), proposal.architecture)
-            self._proposer.tell_infeasible(proposal.number, assessment.violations)
-            if self._standing.infeasible % 25 == 0:
-                self._show()
+            self._rule_out(proposal, assessment)
         return None
+
+    def _filtered(self, candidate: _Candidate, by: CandidateFilter) -> _Candidate | None:
+        """The candidate with its training-free score noted; None if it is not to be trained."""
+        started = now()
+        judged = by.judge(candidate.proposal, candidate.assessment)
+        candidate = replace(candidate, proposal=judged.proposal)
+        if judged.failure is not None:
+            self._standing.note_started(judged.proposal.architecture.id)
+            self._proposer.note_started(judged.proposal.number)
+            self._finish(candidate, judged.failure, started)
+            return None
+        if judged.reason is None:
+            return candidate
+        self._standing.note_filtered(judged.proposal.architecture.id)
+        self._rule_out(judged.proposal, candidate.assessment, judged.reason)
+        return None
+
+    def _rule_out(
+        self, proposal: Proposal, assessment: Assessment, reason: str | None = None
+    ) -> None:
+        """Record that a candidate is not trained, before the sampler hears of it."""
+        record = evaluation_record(
+            proposal.architecture,
+            assessment,
+            number=proposal.number,
+            kind="trial",
+            score=None,
+            rung=None,
+            started=now(),
+            choices=proposal.choices,
+            memory=proposal.memory,
+            reason=reason,
+        )
+        self._store.add(record, proposal.architecture)
+        self._proposer.tell_ruled_out(proposal.number, assessment.violations)
+        if (self._standing.infeasible + self._standing.filtered) % 25 == 0:
+            self._show()
 
     def _enqueue(self) -> bool:
         """Say what is proposed next where the sampler is not asked; False if nothing is left."""
@@ -320,24 +364,16 @@ class TrialLoop:
                 "command in another folder."
             )
 
-    def _infeasible_record(self, proposal: Proposal, assessment: Assessment) -> Record:
-        return evaluation_record(
-            proposal.architecture,
-            assessment,
-            number=proposal.number,
-            kind="trial",
-            score=None,
-            rung=None,
-            started=now(),
-            choices=proposal.choices,
-            memory=proposal.memory,
-        )
-
     def _recall(self, records: Sequence[Record]) -> list[_Candidate]:
         """Take in what earlier sessions recorded; gives the candidates that were cut short."""
         last: dict[int, tuple[Record, bool]] = {}
         standing = self._standing
+        if self._filter is not None:
+            self._filter.recall(records)
         for record in records:
+            if record.is_filtered:
+                standing.note_filtered(record.id)
+                continue
             if record.state == "infeasible":
                 standing.note_infeasible(record.id, self._limits.violations_of(record))
                 continue
@@ -382,34 +418,12 @@ class TrialLoop:
             if self._in_flight:
                 self._collect()
 
-    def _told(self) -> list[Told]:
-        rungs: defaultdict[int, list[Record]] = defaultdict(list)
-        for record in self._store.all():
-            if record.kind == "trial":
-                rungs[record.number].append(record)
-        return [self._told_of(records) for records in rungs.values()]
-
-    def _told_of(self, records: Sequence[Record]) -> Told:
-        """What the sampler was told of a trial, from the records of its rungs."""
-        record = records[-1]
-        memory = record.memory or "{}"
-        values = None
-        if record.accuracy is not None:
-            values = self._objectives.values(record.accuracy, record.latency_ms, record)
-        return Told(
-            number=record.number,
-            memory=memory,
-            values=values,
-            scores=tuple(each.accuracy for each in records if each.accuracy is not None),
-            violations=self._limits.violations_of(record),
-            failed=record.state == "failed",
-        )
-
     def _show(self) -> None:
         standing = self._standing
         best = "" if standing.best is None else f", best {100 * standing.best:.1f} %"
-        over = standing.infeasible
+        over, filtered = standing.infeasible, standing.filtered
         ruled_out = f", {over} ruled out by the table" if over else ""
+        ruled_out += f", {filtered} filtered" if filtered else ""
         self._observer(
             Step(
                 phase="search",

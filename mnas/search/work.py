@@ -1,11 +1,16 @@
 """The work of one worker: a pure function of its task, whoever does it."""
 
+import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, machine_lock
 from mnas.training import Dataset, ProxyRecipe, Score
+
+# The minibatch of a training-free score; smaller where the data has fewer images.
+_UNTRAINED_IMAGES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,34 @@ class Bench:
             threads=self.threads,
             device=self.device,
             weights_to=task.weights_to,
+        )
+
+    def score_untrained(self, arch: Architecture, seed: int) -> Score:
+        """The score of the recipe's filter, in place of an accuracy; or why there is none.
+
+        With one thread and on the processor, whatever the trainings have.
+        """
+        from mnas.training import score_untrained
+
+        assert self.recipe.filter is not None
+        name = self.recipe.filter.score
+        value, reason, trace = None, None, None
+        data = self._at(arch.input.resolution)
+        images = min(_UNTRAINED_IMAGES, len(data.train))
+        with machine_lock(alone=False):
+            started = time.monotonic()
+            try:
+                value = score_untrained(arch, name, data=data, seed=seed, images=images)
+            except Exception as error:  # whatever a score of one's own raises is a result
+                reason, trace = f"exception: the score {name}: {error!r}", traceback.format_exc()
+        return Score(
+            accuracy=value,
+            epochs=0,
+            seed=seed,
+            seconds=time.monotonic() - started,
+            state="complete" if reason is None else "failed",
+            reason=reason,
+            traceback=trace,
         )
 
     def _at(self, resolution: int) -> Dataset:

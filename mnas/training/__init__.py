@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mnas.training.judging import accuracy_of
     from mnas.training.loading import SOURCES, load_data, source_problem
     from mnas.training.proxy import confirm_score, evaluate
-    from mnas.training.recipes import FullRecipe, ProxyRecipe, RecipeError
+    from mnas.training.recipes import FilterRule, FullRecipe, ProxyRecipe, RecipeError
     from mnas.training.score_contract import ScorerContract
     from mnas.training.scores import (
         Accuracy,
@@ -40,6 +40,7 @@ _HOMES = {
     "DataSpec": "specs",
     "Dataset": "dataset",
     "DeviceError": "devices",
+    "FilterRule": "recipes",
     "FullRecipe": "recipes",
     "Gain": "scores",
     "InvalidScoreError": "training_free",
@@ -78,6 +79,7 @@ __all__ = [
     "DataSpec",
     "Dataset",
     "DeviceError",
+    "FilterRule",
     "FullRecipe",
     "Gain",
     "InvalidScoreError",

@@ -11,6 +11,8 @@ from mnas.arch import MnasError
 from mnas.training.augmentation import Augmentation
 
 Optimizer = Literal["sgd", "adamw"]
+# The smallest share a filter may keep: no score is so good that the best are surely among fewer.
+LEAST_KEPT = 0.1
 
 
 class RecipeError(MnasError):
@@ -37,6 +39,29 @@ class Method:
     average_decay: float
     augmentation: Augmentation
     recalibration_images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterRule:
+    """Which candidates of a search are worth training, by a score that needs no training.
+
+    Attributes:
+        score: Name of the training-free score; see `score_untrained`.
+        keep: Share of the candidates that is trained, the best by that score.
+
+    Raises:
+        RecipeError: A share that no search can use.
+    """
+
+    score: str
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not LEAST_KEPT <= self.keep < 1:
+            raise RecipeError(
+                f"keep must be at least {LEAST_KEPT} and below 1 (leave the filter out to train "
+                f"all); got {self.keep}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +93,8 @@ class ProxyRecipe:
         colour: How far brightness, contrast and saturation vary, as a share.
         recalibration_images: Training images that re-estimate the statistics of BatchNorm.
         timeout_s: Wall time after which a training fails, judging included, in seconds.
+        filter: Which candidates a search trains at all; None for every one. Only a search asks
+            it: whoever is evaluated is trained.
 
     Raises:
         RecipeError: A value that no training can have.
@@ -90,6 +117,7 @@ class ProxyRecipe:
     colour: float = 0.0
     recalibration_images: int = 2000
     timeout_s: float | None = None
+    filter: FilterRule | None = None
 
     def __post_init__(self) -> None:
         rungs = self.epochs
@@ -115,7 +143,7 @@ class ProxyRecipe:
     def digest(self) -> str:
         """First 12 hex digits of the sha256 of all that decides a score.
 
-        The lower rungs and the timeout are not part of it: they change no score.
+        The lower rungs, the timeout and the filter are not part of it: they change no score.
         """
         return _digest({**asdict(self.method), "samples": self.samples})
 

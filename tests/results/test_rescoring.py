@@ -78,6 +78,20 @@ def test_networks_that_only_the_first_device_ruled_out_are_counted(run, table):
     assert rescore(run, table, budget_ms=1e9).untrained == len(ruled_out)
 
 
+def test_networks_that_a_filter_turned_away_are_not_counted_as_ruled_out_by_the_device(run, table):
+    ruled_out = {record.id for record in run.evaluations if record.state == "infeasible"}
+    first = min(ruled_out)
+    filtered = replace(
+        run,
+        evaluations=tuple(
+            replace(record, reason="filtered: zen 1 is too low") if record.id == first else record
+            for record in run.evaluations
+        ),
+    )
+
+    assert rescore(filtered, table, budget_ms=1e9).untrained == len(ruled_out) - 1
+
+
 def test_nothing_of_the_first_run_changes_and_rescoring_again_replaces(run, table):
     before = {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
 

@@ -86,6 +86,11 @@ def test_every_fault_is_told_at_once_with_line_and_column(file):
         ("targets.0.budget_ms=-1", "targets.0.budget_ms"),
         ("searchh.trials=1", "searchh: unknown field"),
         ("proxy.epochs=[3, 1]", "increasing"),
+        ("proxy.filter={score: zen, keep: 0.05}", "proxy.filter: keep must be at least 0.1"),
+        ("proxy.filter={score: zen, keep: 1.0}", "and below 1 (leave the filter out to train all)"),
+        ("proxy.filter={score: zen, kept: 0.5}", "proxy.filter.kept: unknown field"),
+        ("proxy.filter={keep: 0.5}", "proxy.filter.score"),
+        ("proxy.filter=zen", "proxy.filter"),
     ],
 )
 def test_impossible_value_is_refused_and_named(file, change, said):

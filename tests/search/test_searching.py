@@ -287,6 +287,7 @@ def test_first_error_reaches_the_person_when_the_report_fails_too(experiment, mo
     ("override", "error", "said"),
     [
         ("search.sampler=tpee", UnknownNameError, r"unknown sampler 'tpee' .*did you mean 'tpe'"),
+        ("proxy.filter={score: zenn}", UnknownNameError, "score 'zenn' .*did you mean 'zen'"),
         ("baselines=[mobilenet_v9]", UnknownNameError, "mobilenet_v9"),
         ("space=nowhere", ValueError, "nowhere"),
         ("data={source: idx, path: /nonexistent}", ValueError, "/nonexistent"),
@@ -298,6 +299,25 @@ def test_what_is_not_there_is_refused_before_anything_is_written(experiment, ove
         searched(experiment, override)
 
     assert not (experiment.parent / "run").exists()
+
+
+def test_training_free_score_filters_candidates_and_report_and_status_count_them(experiment):
+    from mnas.cli.run_status import status_of
+
+    wanted = "search.trials=12", "objectives=[accuracy]", "proxy.filter={score: params, keep: 0.3}"
+    run = searched(experiment, *wanted)
+
+    trials = [record for record in run.evaluations if record.kind == "trial"]
+    filtered = [record for record in trials if record.is_filtered]
+    assert filtered
+    assert all(record.reason.startswith("filtered: params ") for record in filtered)
+    assert all(f"params {record.params:.6g} is" in record.reason for record in filtered)
+    assert len({record.id for record in trials if not record.is_filtered}) == 12
+    status = status_of(run.directory)
+    assert (status.filtered, status.infeasible, status.trials) == (len(filtered), 0, 12)
+    report = (run.directory / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert f"{len(filtered)} candidate" in report
+    assert "turned away by the training-free filter" in report
 
 
 def test_table_that_changes_under_a_run_does_not_reach_it(experiment):

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from mnas.training import FullRecipe, ProxyRecipe, RecipeError
+from mnas.training import FilterRule, FullRecipe, ProxyRecipe, RecipeError
 
 
 @pytest.mark.parametrize("epochs", [(), (0, 1), (3, 1), (2, 2)])
@@ -51,7 +51,7 @@ def test_full_training_needs_an_epoch():
 
 def test_digest_differs_with_what_decides_a_score_and_with_nothing_else():
     recipe = ProxyRecipe(epochs=(1, 3, 9))
-    same = ProxyRecipe(epochs=(3, 9), timeout_s=60.0)
+    same = ProxyRecipe(epochs=(3, 9), timeout_s=60.0, filter=FilterRule(score="zen"))
     others = [
         dataclasses.replace(recipe, **change)
         for change in ({"epochs": (1, 3)}, {"samples": 500}, {"shift": 0.0}, {"batch_size": 32})
