@@ -272,7 +272,7 @@ def time_pass(
         start = wall_clock()
         run()
         fastest = min(fastest, wall_clock() - start)
-    group = math.ceil(settings["group_ms"] / 1e3 / max(fastest, 1e-7))
+    group = max(1, math.ceil(settings["group_ms"] / 1e3 / max(fastest, 1e-7)))
     cpu, wall = [], []
     for _ in range(int(settings["runs"])):
         cpu_start, wall_start = cpu_clock(), wall_clock()

@@ -1,12 +1,12 @@
 """The errors of this room.
 
 InvalidFileError
-└── LatencyTableError       a file that is no latency table, or a damaged one
+├── LatencyTableError       a file that is no latency table, or a damaged one
+└── JobError                a folder that is no job, or another one
 MnasError
 ├── TableMismatchError      a sound table of another target
 ├── MissingRuntimeError     a runtime whose package is not installed
 ├── InvalidRuntimeError     an installed package's runtime that is none
-├── JobError                a folder that is no job, or another one
 └── MeasuringError          measuring cannot start or gave nothing
     └── DeviceError         a device that cannot be reached, or does not answer
 """
@@ -30,7 +30,7 @@ class InvalidRuntimeError(MnasError):
     """An entry point of `mnas.runtimes` gives something that is no runtime; says what."""
 
 
-class JobError(MnasError):
+class JobError(InvalidFileError):
     """A folder that holds no sound job, or another one than was asked for."""
 
 

@@ -84,6 +84,19 @@ class JobRows:
                     f"and now there is {about[what]!r}. Delete the file to begin anew"
                 )
 
+    def require_about(self) -> None:
+        """Refuse rows of which nobody knows what they are of.
+
+        Raises:
+            JobError: No row says the device and the version of its runtime.
+        """
+        if not self.about:
+            raise JobError(
+                f"{self._path} does not say which device its rows are of: a line "
+                '{"about": ...} is missing. Bring the file back from the device again, or delete '
+                "it to begin anew"
+            )
+
     def _begin(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

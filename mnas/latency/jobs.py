@@ -13,7 +13,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mnas.arch import (
     Architecture,
@@ -27,15 +27,14 @@ from mnas.arch import (
 from mnas.latency import agent
 from mnas.latency.addresses import Address, ByCommand, parse_address
 from mnas.latency.errors import JobError, MeasuringError
+from mnas.latency.job_file import SCHEMA, Role, model_key, read_document
 from mnas.latency.model_files import check_writable, suffix_of, write_model
 from mnas.latency.reachable import MeasurableSpace, blocks_to_measure, macs_of
 from mnas.latency.rounds import Progress, no_progress
 from mnas.latency.target import Target
 from mnas.latency.timing import Settings
 
-SCHEMA = "mnas.job/1"
 _CANDIDATES_FOR_ONE = 20
-Role = Literal["empty", "block", "network"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,8 @@ class Job:
     def id(self) -> str:
         """Of what is measured where; not of who runs the agent."""
         parts = {key: value for key, value in self.document().items() if key != "python"}
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        read = json.loads(json.dumps(parts), parse_int=float)  # 60 and 60.0 are one number
+        return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def rows_path(self) -> Path:
@@ -227,7 +227,7 @@ def write_job(
         target=target,
         settings=settings,
         models=models,
-        reference=None if middle is None else _key("block", middle.key),
+        reference=None if middle is None else model_key("block", middle.key),
         rounds=rounds if networks else 0,
         space=space,
         also=also,
@@ -251,38 +251,31 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
         JobError: There is none, or its `job.json` is not sound.
     """
     folder = Path(folder)
-    path = folder / "job.json"
-    try:
-        document = json.loads(path.read_bytes())
-        if document["schema"] != SCHEMA:
-            raise JobError(f"{path}: schema must be {SCHEMA}; got {document['schema']!r}")
-        return Job(
-            folder=folder,
-            address=parse_address(document["address"]),
-            python=document["python"],
-            device=document["device"],
-            target=Target(**document["target"]),
-            settings=Settings(**document["settings"]),
-            models=tuple(
-                JobModel(**{**model, "shape": tuple(model["shape"])})
-                for model in document["models"]
-            ),
-            reference=document["reference"],
-            rounds=document["rounds"],
-            space=document["space"],
-            also=tuple(document["also"]),
-            left_out=document["left_out"],
-            timeout_s=document["timeout_s"],
-        )
-    except OSError as error:
-        raise JobError(
-            f"cannot read the job {path}: {error.strerror}. Write one with "
-            "`mnas latency plan SPACE -o JOB`"
-        ) from None
-    except JobError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise JobError(f"{path} is not a job of mnas: {type(error).__name__}: {error}") from None
+    found = read_document(folder / "job.json")
+    return Job(
+        folder=folder,
+        address=parse_address(found.address),
+        python=found.python,
+        device=found.device,
+        target=found.target,
+        settings=found.settings,
+        models=tuple(
+            JobModel(
+                key=model.key,
+                role=model.role,
+                holds=model.holds,
+                file=model.file,
+                shape=tuple(model.shape),
+            )
+            for model in found.models
+        ),
+        reference=found.reference,
+        rounds=found.rounds,
+        space=found.space,
+        also=tuple(found.also),
+        left_out=found.left_out,
+        timeout_s=found.timeout_s,
+    )
 
 
 def _refuse_another(job: Job) -> None:
@@ -313,7 +306,7 @@ def _model(
 ) -> JobModel:
     from mnas.latency.onnx_graph import input_shape
 
-    key = _key(role, holds)
+    key = model_key(role, holds)
     return JobModel(
         key=key,
         role=role,
@@ -321,12 +314,6 @@ def _model(
         file=f"models/{key}{suffix}",
         shape=input_shape(chain, target.batch),
     )
-
-
-def _key(role: Role, holds: str) -> str:
-    if role == "empty":
-        return agent.EMPTY
-    return f"{role}-{hashlib.sha256(holds.encode()).hexdigest()[:16]}"
 
 
 def _spread_over_macs(space: MeasurableSpace, networks: int) -> list[Architecture]:

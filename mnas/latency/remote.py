@@ -13,7 +13,7 @@ from mnas.arch import Architecture
 from mnas.latency import agent
 from mnas.latency.addresses import Address, ByCommand, Here, parse_address, require_repeated
 from mnas.latency.connections import Connection, ConnectionLostError, connection_to, rows_in
-from mnas.latency.errors import DeviceError, MeasuringError, TableMismatchError
+from mnas.latency.errors import DeviceError, JobError, MeasuringError, TableMismatchError
 from mnas.latency.job_rows import JobRows
 from mnas.latency.jobs import Job, plan_job, write_job
 from mnas.latency.passes import Passes
@@ -118,9 +118,12 @@ def run_job(
         The table; verified, if the job holds whole networks.
 
     Raises:
+        JobError: It holds no blocks, or its rows do not say which device they are of.
         DeviceError: The device cannot be reached or its agent cannot run.
         MeasuringError: Every block failed; tells the first reason.
     """
+    if job.reference is None:
+        raise JobError(f"{job.folder} holds no blocks: a table is made of them. Plan a job for one")
     rows = _finished(job, progress, pause)
     table = _table_of(job, rows, os.fspath(out))
     if job.rounds:
@@ -234,7 +237,8 @@ def _finished(
                 ) from None
             finally:
                 connection.close()
-        elif wanted is not None:
+        rows.require_about()
+        if wanted is not None:
             _require_same(wanted, rows.about)
     return rows
 

@@ -3,14 +3,16 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from mnas.arch import MnasError
 from mnas.latency.runtime import Run
 from mnas.latency.target import Target, Timing
 
 _MS = 1e3
+_MOST = 1e6  # of any number of the protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,9 @@ class Settings:
             tiny block is not noisy because an empty call varies by a fraction of a microsecond.
         group_ms: Runs shorter than this are timed several together, so that the clock's own cost
             and resolution do not decide.
+
+    Raises:
+        MnasError: A count below 1, or another number below 0.
     """
 
     warm_ups: int = 5
@@ -52,6 +57,15 @@ class Settings:
     contention: float = 1.1
     resolution_ms: float = 0.0005
     group_ms: float = 0.2
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            least = 1 if each.type is int else 0
+            if not least <= value <= _MOST:
+                raise MnasError(
+                    f"the protocol's {each.name} must be {least} to {_MOST:,.0f}; got {value}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +92,7 @@ def time_pass(run: Run, target: Target, settings: Settings, clock: Clock) -> Pas
         Lower quartiles per single run.
     """
     fastest = min(_elapsed(run, clock) for _ in range(settings.warm_ups))
-    group = math.ceil(settings.group_ms / _MS / max(fastest, 1e-7))
+    group = max(1, math.ceil(settings.group_ms / _MS / max(fastest, 1e-7)))
     cpu, wall = np.empty(settings.runs), np.empty(settings.runs)
     for index in range(settings.runs):
         cpu_start, wall_start = clock.cpu(), clock.wall()

@@ -23,7 +23,7 @@ from mnas.arch import (
     layer_macs,
     plan,
 )
-from mnas.latency import Clock, Target
+from mnas.latency import Clock, Target, plan_job
 
 CALL_MS = 0.005
 
@@ -177,3 +177,11 @@ def tiny_space() -> TinySpace:
 @pytest.fixture
 def machine() -> VirtualMachine:
     return VirtualMachine()
+
+
+@pytest.fixture(scope="session")
+def job_text(tmp_path_factory):
+    """What a sound `job.json` says."""
+    folder = tmp_path_factory.mktemp("job")
+    plan_job(TinySpace(), Target(), folder, networks=0)
+    return (folder / "job.json").read_text()

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from fake_devices import QUICK, device_command, fake_ssh
 
-from mnas.arch import UnknownNameError
+from mnas.arch import MnasError, UnknownNameError
 from mnas.latency import (
     DeviceAddressError,
     DeviceError,
@@ -133,6 +133,76 @@ def test_a_folder_that_holds_no_job_is_refused(tmp_path, text):
     (tmp_path / "job.json").write_text(text)
     with pytest.raises(JobError, match=r"job\.json"):
         read_job(tmp_path)
+
+
+def _replace(document, place, value):
+    *way, last = place
+    for step in way:
+        document = document[step]
+    document[last] = value
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("space",), None, "space: must be an object; got None"),
+        (("spice",), {}, r"spice: unknown field \(did you mean 'space'\?\)"),
+        (("command",), "touch PWNED", "command: must be that of the address, None; got 'touch"),
+        (("address",), "telnet:x", "address: a target is local, ssh:"),
+        (
+            ("reference",),
+            "block-0",
+            "reference: must be the key of one of its blocks; got 'block-0'",
+        ),
+        (("timeout_s",), "60", "timeout_s: must be a valid number; got '60'"),
+        (("target",), {"threads": 1}, "target: needs name, runtime, dtype, batch, regime too"),
+        (("target", "threads"), 0, "target: a target's threads must be at least 1; got 0"),
+        (("target", "runtime"), "abacus", "target: unknown runtime of a device's agent 'abacus'"),
+        (("settings", "runs"), 0, "settings: the protocol's runs must be 1 to 1,000,000; got 0"),
+        (("models", 0, "role"), "block", r"models\.0\.role: the first alone is empty; got 'block'"),
+        (("models", 1, "key"), "block-0", r"models\.1\.key: of what the model holds it is 'block-"),
+        (("models", 1, "holds"), "{}", r"models\.1\.holds: not the key of a block"),
+        (("models", 1, "file"), "../../etc/shadow", r"models\.1\.file: must be models/KEY\.SUFFIX"),
+        (("models", 1, "shape"), [1, -3, 8, 8], r"models\.1\.shape\.1: must be greater than"),
+    ],
+)
+def test_a_line_of_a_job_that_was_changed_is_named_with_its_file(
+    tmp_path, job_text, place, value, message
+):
+    document = json.loads(job_text)
+    _replace(document, place, value)
+    (tmp_path / "job.json").write_text(json.dumps(document))
+    with pytest.raises(JobError, match=rf"job\.json is not a sound job(?s:.*)\n  {message}"):
+        read_job(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ('{"done": true}\n', "does not say which device its rows are of"),
+        ('{"about": {"device": "d", "runtime_version": "1"}}\n{"done": true}\n', "an empty model"),
+        (
+            '{"about": {"device": "d", "runtime_version": "1"}}\n'
+            '{"key": "empty", "ms": 1.0, "wall_ms": 1.0}\n{"done": true}\n',
+            "all .* blocks failed in onnxruntime, the first with nothing that was timed",
+        ),
+    ],
+)
+def test_rows_without_times_are_one_error(tmp_path, job_text, rows, message):
+    (tmp_path / "job.json").write_text(job_text)
+    (tmp_path / "rows.jsonl").write_text(rows)
+    with pytest.raises(MnasError, match=message):
+        run_job(read_job(tmp_path), tmp_path / "t.csv")
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_a_job_of_networks_alone_makes_no_table(tmp_path, job_text):
+    document = json.loads(job_text)
+    document["models"] = document["models"][:1]
+    document["reference"] = None
+    (tmp_path / "job.json").write_text(json.dumps(document))
+    with pytest.raises(JobError, match="holds no blocks"):
+        run_job(read_job(tmp_path), tmp_path / "t.csv")
 
 
 def test_a_runtime_that_no_agent_has_is_named_with_those_that_are_known(tiny_space, tmp_path):
