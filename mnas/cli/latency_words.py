@@ -54,9 +54,7 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
 def warnings_of(table: "LatencyTable") -> Iterator[str]:
     """Print what every command that uses a table has to say of it."""
     if table.edited:
-        yield paragraph(
-            f"{table.source} was changed after it was measured: the checksum of its rows differs."
-        )
+        yield paragraph(f"{table.source} was changed after it was measured: its checksum differs.")
     for said in table.forced:
         yield paragraph(f"Merged by force: {said}.")
 

@@ -64,8 +64,8 @@ class LatencyTable:
         where: How the device was reached, if not as this machine: `address`, and `python` if one
             was named.
         forced: What `--force` let pass when tables were merged: both sides, a sentence each.
-        edited: Whether the rows are not those that were measured (checksum of the file); stays
-            with the table when it is verified or saved.
+        edited: Whether header and rows are not those that were written (checksums of the file);
+            stays with the table when it is verified or saved.
         source: Where the table was read from, for messages.
     """
 

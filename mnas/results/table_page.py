@@ -94,7 +94,7 @@ def _warnings(measured: LatencyTable) -> Html:
     noisy = sum(row.status == "noisy" for row in measured.rows)
     failed = sum(row.ms is None for row in measured.rows)
     said = [
-        "The rows were changed after they were measured: the checksum differs."
+        "The table was changed after it was measured: its checksum differs."
         if measured.edited
         else "",
         *(f"Merged by force: {each}." for each in measured.forced),
@@ -256,7 +256,7 @@ def _measuring(measured: LatencyTable) -> Html:
         *protocol,
         *pinned,
     ]
-    edited = paragraph("The rows were changed after they were measured: the checksum differs.")
+    edited = paragraph("The table was changed after it was measured: its checksum differs.")
     return join(edited if measured.edited else EMPTY, table(["", ""], rows, numbers=1))
 
 

@@ -68,7 +68,8 @@ def test_a_table_is_read_back_as_it_was_written(table, saved):
     assert not read.edited
 
 
-def test_a_verified_table_is_read_back_with_its_verification(table, tmp_path):
+@pytest.fixture
+def verified(table):
     networks = [
         VerifiedNetwork(
             id=f"{n:012}",
@@ -80,11 +81,14 @@ def test_a_verified_table_is_read_back_with_its_verification(table, tmp_path):
         )
         for n in range(1, 40)
     ]
-    verified = replace(
+    return replace(
         table,
         calibration=Calibration(scale=1.1, offset_ms=0.0),
         verification=judge(networks, noise_floor=0.01),
     )
+
+
+def test_a_verified_table_is_read_back_with_its_verification(verified, tmp_path):
     verified.save(tmp_path / "verified.csv")
 
     assert LatencyTable.load(tmp_path / "verified.csv") == verified
@@ -152,6 +156,11 @@ def test_a_foreign_file_is_refused(tmp_path, content, message):
         ("0.0033333333333333335,", "-1,", "ms: must be a number above 0; got '-1'"),
         ("0.0033333333333333335,", "0,", "ms: must be a number above 0; got '0'"),
         ("0.0033333333333333335,", ",", "ms: must be a number above 0; got ''"),
+        ("0.0033333333333333335,", "1_0,", "ms: must be a number above 0; got '1_0'"),
+        ("0.0033333333333333335,", "\u0661,", "ms: must be a number above 0; got '\u0661'"),
+        ("0.0033333333333333335,", "1e300,", "ms: must be at most 1e+09; got '1e300'"),
+        (",30,measured", ",\u0663,measured", "runs: must be a whole number; got '\u0663'"),
+        (",30,measured", f",{'9' * 5000},measured", "runs: must be a whole number; got '999"),
         (",30,measured", ",many,measured", "runs: must be a whole number; got 'many'"),
         (",30,measured", ",30,guessed", "status: must be measured, noisy or 'failed: reason'"),
         (",30,measured", ",30", "row: needs 6 columns; got 5"),
@@ -190,6 +199,14 @@ def test_a_row_that_no_table_can_have_is_named_by_its_line(saved, old, new, mess
         ("# empty_ms: 0.004\n", "# empty_ms: 1e999\n", "1e999 is not a number a table can hold"),
         ("# empty_ms: 0.004\n", '# empty_ms: "0.004"\n', "10:1: empty_ms: must be a valid number"),
         ("# drift: 0.02\n", "# drift: false\n", "drift"),
+        ("# drift: 0.02\n", "# drift: -3\n", "12:1: drift: must be greater than or equal to 0"),
+        (
+            "# empty_ms: 0.004\n",
+            "# empty_ms: 1e300\n",
+            "10:1: empty_ms: must be less than or equal",
+        ),
+        ("# rows: ", "# rows: -", ":1: rows: must be greater than or equal to 0; got -"),
+        ("# rows: ", "# rows: 1", "rows: must be the number of rows, "),
         ("# drift: 0.02\n", "# empty_ms: 0.004\n", "12:1: empty_ms: is there twice"),
     ],
 )
@@ -198,6 +215,73 @@ def test_a_header_that_no_table_can_have_is_named_by_its_line(saved, old, new, m
 
     with pytest.raises(LatencyTableError, match=re.escape(message)):
         LatencyTable.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"scale": 1.1', '"scale": -1', "15:1: calibration.scale: must be above 0, at most 1e+09"),
+        ('"offset_ms": 0.0', '"offset_ms": 1e99', "calibration.offset_ms: must be within 1e+09"),
+        ('# calibration: {"scale": 1.1, "offset_ms": 0.0}\n', "", "verification: comes of one"),
+        (
+            '"noise_floor": 0.01',
+            '"noise_floor": -1',
+            "verification.noise_floor: must be 0 or above",
+        ),
+        ('"macs": 1001', '"macs": 0', "verification.networks.0.macs: must be above 0"),
+        (
+            '"predicted_ms": 1.0',
+            '"predicted_ms": 1e300',
+            "networks.0.predicted_ms: must be above 0",
+        ),
+        (
+            "# empty_ms: 0.004",
+            "# empty_ms: 99",
+            "10:1: empty_ms: an empty call takes less than any",
+        ),
+    ],
+)
+def test_what_no_verification_gives_is_named_by_its_line(verified, saved, old, new, message):
+    verified.save(saved)
+    edit(saved, old, new)
+
+    with pytest.raises(LatencyTableError, match=re.escape(message)):
+        LatencyTable.load(saved)
+
+
+def test_a_correction_without_the_verification_behind_it_is_refused(verified, saved):
+    verified.save(saved)
+    text = re.sub(r"# verification: .*\n", "# verification: null\n", saved.read_text())
+    saved.write_text(text)
+
+    with pytest.raises(LatencyTableError, match="calibration: comes of one measurement with the v"):
+        LatencyTable.load(saved)
+
+
+def test_a_header_that_was_edited_is_told_as_rows_are(verified, saved, caplog):
+    verified.save(saved)
+    edit(saved, f'"verdict": "{verified.verification.verdict}"', '"verdict": "inconclusive"')
+
+    with caplog.at_level(logging.WARNING):
+        assert LatencyTable.load(saved).edited
+    assert "edited after it was measured" in caplog.text
+
+
+def test_a_table_from_before_headers_had_a_checksum_is_read(saved, table):
+    text = re.sub(r"# header_sha256: .*\n", "", saved.read_text())
+    saved.write_text(text)
+
+    read = LatencyTable.load(saved)
+
+    assert (read, read.edited) == (table, False)
+
+
+def test_other_line_ends_are_no_edit(saved, table):
+    saved.write_bytes(saved.read_bytes().replace(b"\n", b"\r\n"))
+
+    read = LatencyTable.load(saved)
+
+    assert (read, read.edited) == (table, False)
 
 
 def test_all_faults_are_told_at_once(saved):
@@ -240,7 +324,7 @@ def test_edited_rows_are_told_and_remembered(saved, caplog):
         table = LatencyTable.load(saved)
 
     assert table.edited
-    assert "edited after they were measured" in caplog.text
+    assert "edited after it was measured" in caplog.text
 
 
 def test_an_edited_table_stays_so_when_it_is_written_again(saved):
