@@ -12,7 +12,7 @@ import torch
 import mnas
 from mnas.export import export_run
 from mnas.nets import build
-from mnas.search import run_search, train_run
+from mnas.search import InvalidExperimentError, run_search, train_run
 from mnas.training import load_weights
 
 SPACE = """\
@@ -102,3 +102,11 @@ def test_finished_run_is_moved_and_run_again_without_training_anything(experimen
 
     assert (tmp_path / "moved" / "records.csv").read_text() == before
     assert again.verdict["winner"]["id"] == again.best().id
+
+    own = train_run(tmp_path / "moved", ["workers.count=1"])
+    other = train_run(tmp_path / "moved", ["train.epochs=1"])
+    assert own.directory.name == f"train-{again.best().id}"
+    assert other.directory.name.startswith(f"train-{again.best().id}-")
+    assert (other.directory / "training.html").is_file()
+    with pytest.raises(InvalidExperimentError, match=r"data\.val of a run cannot be set otherwise"):
+        train_run(tmp_path / "moved", ["data.val=3"])

@@ -16,7 +16,6 @@ from mnas.cli.tables import facts
 from mnas.cli.wording import with_interval
 
 if TYPE_CHECKING:
-    from mnas.cli.progress import Reporter
     from mnas.training import DataSpec, TrainedNetwork
 
 
@@ -39,6 +38,13 @@ def train(
             metavar="RUN|ARCH.json", help="The folder of a run, or an architecture document."
         ),
     ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[key=value]...",
+            help="Keys to set otherwise: train.epochs=20; with ARCH.json also data.val, seed.",
+        ),
+    ] = None,
     pick: Pick = "best",
     data: Annotated[
         str | None,
@@ -48,6 +54,16 @@ def train(
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="With ARCH.json: the folder to write."),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, help="How many train it together; they share the processors."),
+    ] = 1,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="tensorboard|mlflow|wandb", help="Send metrics there, too; can be repeated."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network fully and keep its best weights; the same command goes on after a kill."""
@@ -55,13 +71,34 @@ def train(
         saved = "stopped; the last finished epoch is saved. The same command goes on from there."
         of_run = is_run(subject)
         _require_sense(of_run, pick, data, out)
+        from mnas.search import train_architecture, train_run
+        from mnas.training import metrics_logger
+
+        loggers = [metrics_logger(name) for name in log or []]
+        arch = None if of_run else read_architecture(subject)
         with saved_when_interrupted(saved), reporter() as shown:
-            trained = (
-                _train_run(subject, pick, shown)
-                if of_run
-                else _train_alone(subject, data or "", out or Path(), shown)
-            )
-        command = _next_command(subject, pick, trained, of_run=of_run)
+            progress = progress_of(shown, "training")
+            if arch is None:
+                trained = train_run(
+                    subject,
+                    overrides or (),
+                    pick=pick,
+                    processes=processes,
+                    loggers=loggers,
+                    progress=progress,
+                )
+            else:
+                trained = train_architecture(
+                    arch,
+                    overrides or (),
+                    data=spec_of(data or ""),
+                    directory=out or Path(),
+                    threads=max((os.cpu_count() or 1) // processes, 1),
+                    processes=processes,
+                    loggers=loggers,
+                    progress=progress,
+                )
+        command = _next_command(subject, pick, trained, as_the_run_says=of_run and not overrides)
         answer.give(trained, lambda: _show(trained, command))
 
 
@@ -80,34 +117,6 @@ def _require_sense(of_run: bool, pick: str, data: str | None, out: Path | None) 
         )
 
 
-def _train_run(directory: str, pick: str, shown: "Reporter") -> "TrainedNetwork":
-    from mnas.search import train_run
-
-    return train_run(directory, pick=pick, progress=progress_of(shown, "training"))
-
-
-def _train_alone(subject: str, data: str, out: Path, shown: "Reporter") -> "TrainedNetwork":
-    arch = read_architecture(subject)
-    from mnas.training import FullRecipe, load_data, train_network
-
-    spec, progress = spec_of(data), progress_of(shown, "training")
-    progress(0, 0, spec.announcement)
-    loaded = load_data(
-        spec,
-        arch.input.resolution,
-        progress=lambda done, total: progress(done, total, "decoding images"),
-    )
-    return train_network(
-        arch,
-        data=loaded,
-        recipe=FullRecipe(),
-        seed=0,
-        directory=out,
-        threads=os.cpu_count() or 1,
-        progress=progress,
-    )
-
-
 def spec_of(text: str) -> "DataSpec":
     """Read `SOURCE[:PATH]`; some sources have colons of their own, such as `python:module:load`."""
     from mnas.training import DataSpec
@@ -117,8 +126,10 @@ def spec_of(text: str) -> "DataSpec":
     return DataSpec(source=":".join(parts[:own]), path=":".join(parts[own:]) or None)
 
 
-def _next_command(subject: str, pick: str, trained: "TrainedNetwork", *, of_run: bool) -> str:
-    if of_run:
+def _next_command(
+    subject: str, pick: str, trained: "TrainedNetwork", *, as_the_run_says: bool
+) -> str:
+    if as_the_run_says:
         chosen = "" if pick == "best" else f" --pick {pick}"
         return f"mnas export {shlex.quote(subject)}{chosen}"
     document, weights = trained.directory / "architecture.json", trained.weights
@@ -134,5 +145,6 @@ def _show(trained: "TrainedNetwork", command: str) -> Iterator[str]:
         rows.append(("test accuracy", with_interval(test.value, test.low, test.high)))
         rows.append(("test images", f"{test.total:,}; in brackets the 95 % interval"))
     rows += [("best epoch", str(trained.best_epoch)), ("weights", str(trained.weights))]
+    rows.append(("curves", str(trained.directory / "training.html")))
     yield from facts(rows)
     yield f"next: {command}"

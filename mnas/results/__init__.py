@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mnas.results.runs import Run
     from mnas.results.store import RecordStore
     from mnas.results.table_page import write_table_page
+    from mnas.results.training_page import TrainingFilesError, write_training_page
     from mnas.results.verdicts import Confirmed, Dropped, Gain, Verdict
     from mnas.results.writing import write_front_csv, write_network, write_records_csv
 
@@ -26,6 +27,7 @@ _MODULES = {
     "Run": "runs",
     "RunError": "errors",
     "Rescored": "rescoring",
+    "TrainingFilesError": "training_page",
     "Verdict": "verdicts",
     "hypervolume": "fronts",
     "non_dominated": "fronts",
@@ -35,6 +37,7 @@ _MODULES = {
     "write_records_csv": "writing",
     "write_report": "report",
     "write_table_page": "table_page",
+    "write_training_page": "training_page",
 }
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "Rescored",
     "Run",
     "RunError",
+    "TrainingFilesError",
     "Verdict",
     "hypervolume",
     "non_dominated",
@@ -58,6 +62,7 @@ __all__ = [
     "write_records_csv",
     "write_report",
     "write_table_page",
+    "write_training_page",
 ]
 
 

@@ -4,23 +4,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnas.search.experiment import Experiment, InvalidExperimentError, load_experiment
+    from mnas.search.experiment import Experiment, load_experiment
     from mnas.search.holding import driver_of
     from mnas.search.limits import BudgetError
     from mnas.search.observing import Observer, Step
     from mnas.search.optimizing import optimize
+    from mnas.search.overrides import InvalidExperimentError
     from mnas.search.previewing import Preview, preview_search
     from mnas.search.proxy_checking import check_proxy
     from mnas.search.samplers import SAMPLERS
     from mnas.search.searching import inline_worker, run_search
     from mnas.search.stopping import SearchInterruptedError, StopRequest
-    from mnas.search.training_runs import train_run
+    from mnas.search.training_runs import train_architecture, train_run
 
 _MODULE_OF = {
     "SAMPLERS": "samplers",
     "BudgetError": "limits",
     "Experiment": "experiment",
-    "InvalidExperimentError": "experiment",
+    "InvalidExperimentError": "overrides",
     "Observer": "observing",
     "Preview": "previewing",
     "SearchInterruptedError": "stopping",
@@ -33,6 +34,7 @@ _MODULE_OF = {
     "optimize": "optimizing",
     "preview_search": "previewing",
     "run_search": "searching",
+    "train_architecture": "training_runs",
     "train_run": "training_runs",
 }
 
@@ -53,6 +55,7 @@ __all__ = [
     "optimize",
     "preview_search",
     "run_search",
+    "train_architecture",
     "train_run",
 ]
 

@@ -4,14 +4,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from mnas.arch import Fault, InvalidFileError, MnasError, did_you_mean, shipped_folder
+from mnas.arch import Fault, MnasError, did_you_mean, shipped_folder
 from mnas.arch.documents import faults_of
+from mnas.search.overrides import InvalidExperimentError, Override, parse_override, told
 from mnas.search.sections import (
     NAME_PATTERN,
     OBJECTIVES,
@@ -30,10 +30,6 @@ from mnas.training import DataSpec, FullRecipe, ProxyRecipe
 
 # What may differ when a run is continued: how long, and with whom; not what is searched.
 CHANGEABLE = ("search.trials", "search.hours", "search.patience", "workers", "mirror")
-
-
-class InvalidExperimentError(InvalidFileError):
-    """An experiment file that cannot be run; names file, place, line and column."""
 
 
 class Experiment(Door):
@@ -118,14 +114,6 @@ class Experiment(Door):
         return self.targets[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
-    """One `key=value` of the command line, such as `search.trials=50`."""
-
-    key: str
-    value: Any
-
-
 def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
     """Read an experiment file, apply overrides and resolve its inputs.
 
@@ -151,9 +139,9 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
         raise InvalidExperimentError(
             f"{file} was written by mnas.optimize: that search goes on by the same call in Python"
         )
-    changes = [_parse_override(text) for text in overrides]
+    changes = [parse_override(text) for text in overrides]
     for override in changes:
-        value = _replaced(value, override.key.split("."), override)
+        value = override.applied_to(value)
     try:
         experiment = Experiment.model_validate_json(json.dumps(value, default=str))
     except ValidationError as error:
@@ -191,65 +179,12 @@ def _find(path: str | Path) -> Path:
     return file
 
 
-def _parse_override(text: str) -> Override:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise InvalidExperimentError(
-            f"an override is written key=value, such as search.trials=50; got {text!r}"
-        )
-    return Override(key=key, value=read_yaml_value(value, text))
-
-
-def read_yaml_value(value: str, text: str) -> Any:
-    """The value of an override, read as YAML: numbers, null, lists and mappings in one line.
-
-    Raises:
-        InvalidExperimentError: It is not YAML.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
-        problem = str(getattr(error, "problem", error))
-        raise InvalidExperimentError(
-            f"the value of the override {text!r} is not YAML: {problem}"
-        ) from None
-
-
-def _replaced(value: Any, keys: list[str], override: Override) -> Any:
-    if not keys:
-        return override.value
-    first, rest = keys[0], keys[1:]
-    if isinstance(value, list) and first.isdigit() and int(first) < len(value):
-        index = int(first)
-        return [
-            _replaced(item, rest, override) if each == index else item
-            for each, item in enumerate(value)
-        ]
-    if value is None or isinstance(value, dict):
-        inner = dict(value or {})
-        inner[first] = _replaced(inner.get(first), rest, override)
-        return inner
-    raise InvalidExperimentError(
-        f"the override {override.key!r} leads into something that has no key {first!r}: {value!r}"
-    )
-
-
 def _faults(
     error: ValidationError, document: YamlDocument, changes: Sequence[Override]
 ) -> list[Fault]:
     faults = faults_of(error, Experiment, lambda place, is_key: document.locate(place, key=is_key))
     kept = [fault for fault in faults if "RewardSection" not in fault.place] or faults
-    return [_told(fault, _without_tags(fault.place), changes) for fault in kept]
-
-
-def _told(fault: Fault, place: str, changes: Sequence[Override]) -> Fault:
-    """The fault at its place in the file, or in what was set on the command line."""
-    if any(f"{place}.".startswith(f"{change.key}.") for change in changes):
-        return Fault(place, f"{fault.problem} (set on the command line)")
-    return Fault(place, fault.problem, fault.line, fault.column)
+    return [told(fault, _without_tags(fault.place), changes) for fault in kept]
 
 
 def _without_tags(place: str) -> str:

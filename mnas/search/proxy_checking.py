@@ -13,9 +13,10 @@ from mnas.results.proxy_checks import (
     summarised,
     write_check,
 )
-from mnas.search.experiment import Experiment, InvalidExperimentError, load_experiment
+from mnas.search.experiment import Experiment, load_experiment
 from mnas.search.holding import hold_run
 from mnas.search.observing import Observer, Step, ignore
+from mnas.search.overrides import InvalidExperimentError
 from mnas.search.performing import perform_all
 from mnas.search.preparing import Prepared, prepare
 from mnas.search.run_files import make_folder

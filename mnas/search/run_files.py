@@ -10,12 +10,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from mnas.arch import MnasError, write_atomically
-from mnas.search.experiment import (
-    CHANGEABLE,
-    Experiment,
-    InvalidExperimentError,
-    differing_keys,
-)
+from mnas.search.experiment import CHANGEABLE, Experiment, differing_keys
+from mnas.search.overrides import InvalidExperimentError
 from mnas.space import read_yaml
 
 

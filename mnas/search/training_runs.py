@@ -1,14 +1,39 @@
-"""Full training of a network that a run found, with the data and the recipe of its experiment."""
+"""Full training of a network: one that a run found, or one that a person brings."""
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
 
 from mnas.arch import Architecture
-from mnas.results import Run
+from mnas.arch.documents import faults_of
+from mnas.results import Run, write_training_page
 from mnas.search.experiment import load_experiment
-from mnas.training import TrainedNetwork, load_data, train_network
+from mnas.search.overrides import InvalidExperimentError, parse_override, told
+from mnas.search.sections import Door
+from mnas.training import (
+    Dataset,
+    DataSpec,
+    FullRecipe,
+    MetricsLogger,
+    TrainedNetwork,
+    load_data,
+    train_network,
+)
 
 Progress = Callable[[int, int, str], None]
+_OF_A_RUN = ("train", "workers")  # what of an experiment may differ from the run's own
+
+
+class _Request(Door):
+    """What `key=value` may say about the training of an architecture document."""
+
+    data: DataSpec
+    train: FullRecipe = FullRecipe()
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 def _silent(done: int, total: int, text: str) -> None:
@@ -25,39 +50,142 @@ def picked(run: Run, pick: str) -> Architecture:
 
 
 def train_run(
-    directory: str | Path, *, pick: str = "best", progress: Progress = _silent
+    directory: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    pick: str = "best",
+    processes: int = 1,
+    loggers: Sequence[MetricsLogger] = (),
+    progress: Progress = _silent,
 ) -> TrainedNetwork:
     """Train a network of a run with the full recipe; the same call resumes.
 
     Args:
         directory: Of the run.
+        overrides: `key=value` texts that set keys of `train` and `workers` otherwise.
         pick: `best` (the winner of the comparison, or the best trial before there is one), or
             an id.
+        processes: How many train it; they share the workers' processors.
+        loggers: Told each epoch's metrics as well.
         progress: Told epochs done, epochs in all, and one line.
 
     Returns:
-        What came of it; weights and `training.json` are in `checkpoints/train-<id>`.
+        What came of it. Weights, `training.json` and `training.html` are in
+        `checkpoints/train-<id>`; with another recipe than the run's, `-<digest>` follows.
 
     Raises:
         RunError: The folder is no run, or has no such network.
         DataError: The data of the experiment is not there.
+        InvalidExperimentError: An override is wrong, or of something that a run cannot change.
     """
     run = Run.load(directory)
     arch = picked(run, pick)
-    experiment = load_experiment(Path(directory) / "experiment.yaml")
-    progress(0, 0, experiment.data.announcement)
-    data = load_data(
-        experiment.data,
+    overrides, file = list(overrides), Path(directory) / "experiment.yaml"
+    _require_of_a_run(overrides)
+    own, experiment = load_experiment(file), load_experiment(file, overrides)
+    changed = f"-{experiment.train.digest}" if experiment.train != own.train else ""
+    workers = experiment.workers
+    folder = Path(directory) / "checkpoints" / f"train-{arch.id}{changed}"
+    with _drawn(folder):
+        return train_network(
+            arch,
+            data=_loaded(experiment.data, arch, progress),
+            recipe=experiment.train,
+            seed=experiment.search.seed,
+            directory=folder,
+            threads=max(workers.cpus * workers.count // processes, 1),
+            processes=processes,
+            device=workers.device,
+            loggers=loggers,
+            progress=progress,
+        )
+
+
+def train_architecture(
+    arch: Architecture,
+    overrides: Iterable[str] = (),
+    *,
+    data: DataSpec,
+    directory: str | Path,
+    threads: int = 1,
+    processes: int = 1,
+    loggers: Sequence[MetricsLogger] = (),
+    progress: Progress = _silent,
+) -> TrainedNetwork:
+    """Train a network that no run found, on data of its own; the same call resumes.
+
+    Args:
+        arch: Has the channels and classes of the data.
+        overrides: `key=value` texts: `train.epochs=20`, `data.val=5000`, `seed=1`, with the keys of
+            an experiment file's `train` and `data`.
+        data: Where the images are.
+        directory: Made if it is not there; gets weights, `training.json` and `training.html`.
+        threads: torch's threads of each process.
+        processes: How many train it.
+        loggers: Told each epoch's metrics as well.
+        progress: Told epochs done, epochs in all, and one line.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        InvalidExperimentError: An override is wrong; all faults at once.
+        DataError: The data is not there.
+        MnasError: As `train_network`.
+    """
+    request = _requested(data, overrides)
+    with _drawn(Path(directory)):
+        return train_network(
+            arch,
+            data=_loaded(request.data, arch, progress),
+            recipe=request.train,
+            seed=request.seed,
+            directory=Path(directory),
+            threads=threads,
+            processes=processes,
+            loggers=loggers,
+            progress=progress,
+        )
+
+
+def _require_of_a_run(overrides: list[str]) -> None:
+    for text in overrides:
+        key = parse_override(text).key
+        if key.split(".")[0] not in _OF_A_RUN:
+            raise InvalidExperimentError(
+                f"{key} of a run cannot be set otherwise for its training, only "
+                f"{' and '.join(f'{name}.*' for name in _OF_A_RUN)}, such as train.epochs=60"
+            )
+
+
+def _requested(data: DataSpec, overrides: Iterable[str]) -> _Request:
+    changes = [parse_override(text) for text in overrides]
+    document = {"data": {"source": data.source, "path": data.path}}
+    for change in changes:
+        document = change.applied_to(document)
+    try:
+        return _Request.model_validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        raise InvalidExperimentError(
+            "this training (keys data, train and seed) cannot be done:",
+            [told(fault, fault.place, changes) for fault in faults_of(error, _Request)],
+        ) from None
+
+
+def _loaded(spec: DataSpec, arch: Architecture, progress: Progress) -> Dataset:
+    progress(0, 0, spec.announcement)
+    return load_data(
+        spec,
         arch.input.resolution,
         progress=lambda done, total: progress(done, total, "decoding images"),
     )
-    return train_network(
-        arch,
-        data=data,
-        recipe=experiment.train,
-        seed=experiment.search.seed,
-        directory=Path(directory) / "checkpoints" / f"train-{arch.id}",
-        threads=experiment.workers.cpus * experiment.workers.count,
-        device=experiment.workers.device,
-        progress=progress,
-    )
+
+
+@contextlib.contextmanager
+def _drawn(directory: Path) -> Iterator[None]:
+    """Whatever ends a training, its page shows how far it came."""
+    try:
+        yield
+    finally:
+        if (directory / "metrics.csv").is_file():
+            write_training_page(directory)

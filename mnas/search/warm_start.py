@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnas.arch import Architecture, InvalidArchitectureError
 from mnas.results import Run
-from mnas.search.experiment import InvalidExperimentError
+from mnas.search.overrides import InvalidExperimentError
 from mnas.search.sections import PUBLISHED
 from mnas.search.seeds import derive_seed
 from mnas.space import SearchSpace, load_published, published, scaled

@@ -7,12 +7,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnas.training.course import OtherTrainingError
     from mnas.training.dataset import Dataset, Split
     from mnas.training.devices import DeviceError, device_of
     from mnas.training.fitting import MisfitError
-    from mnas.training.full import OtherTrainingError, TrainedNetwork, train_network
+    from mnas.training.full import TrainedNetwork, train_network
     from mnas.training.judging import accuracy_of
     from mnas.training.loading import SOURCES, load_data, source_problem
+    from mnas.training.loggers import LoggedTraining, LoggerError, MetricsLogger, metrics_logger
     from mnas.training.proxy import confirm_score, evaluate
     from mnas.training.recipes import FilterRule, FullRecipe, ProxyRecipe, RecipeError
     from mnas.training.score_contract import ScorerContract
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     )
     from mnas.training.specs import DataError, DataSpec
     from mnas.training.storing import image_folder
+    from mnas.training.team import TeamError
     from mnas.training.training_free import (
         InvalidScoreError,
         score_untrained,
@@ -44,15 +47,19 @@ _HOMES = {
     "FullRecipe": "recipes",
     "Gain": "scores",
     "InvalidScoreError": "training_free",
+    "LoggedTraining": "loggers",
+    "LoggerError": "loggers",
     "MeanAccuracy": "scores",
+    "MetricsLogger": "loggers",
     "MisfitError": "fitting",
-    "OtherTrainingError": "full",
+    "OtherTrainingError": "course",
     "ProxyRecipe": "recipes",
     "RecipeError": "recipes",
     "SOURCES": "loading",
     "Score": "scores",
     "ScorerContract": "score_contract",
     "Split": "dataset",
+    "TeamError": "team",
     "TrainedNetwork": "full",
     "WeightsError": "weights",
     "accuracy_from": "scores",
@@ -64,6 +71,7 @@ _HOMES = {
     "load_data": "loading",
     "load_weights": "weights",
     "mean_accuracy": "scores",
+    "metrics_logger": "loggers",
     "paired_gain": "scores",
     "save_weights": "weights",
     "score_untrained": "training_free",
@@ -83,7 +91,10 @@ __all__ = [
     "FullRecipe",
     "Gain",
     "InvalidScoreError",
+    "LoggedTraining",
+    "LoggerError",
     "MeanAccuracy",
+    "MetricsLogger",
     "MisfitError",
     "OtherTrainingError",
     "ProxyRecipe",
@@ -91,6 +102,7 @@ __all__ = [
     "Score",
     "ScorerContract",
     "Split",
+    "TeamError",
     "TrainedNetwork",
     "WeightsError",
     "accuracy_from",
@@ -102,6 +114,7 @@ __all__ = [
     "load_data",
     "load_weights",
     "mean_accuracy",
+    "metrics_logger",
     "paired_gain",
     "save_weights",
     "score_untrained",

@@ -17,7 +17,8 @@ from mnas.nets import build
 from mnas.training.augmenting import augmented, mixed
 from mnas.training.batches import Images, stream
 from mnas.training.devices import CPU, Device
-from mnas.training.recipes import Method
+from mnas.training.recipes import Method, RecipeError
+from mnas.training.team import ALONE, Team
 
 
 class DivergedError(MnasError):
@@ -43,6 +44,9 @@ class Training:
     Attributes:
         module: The network; its weights are those of the last step, not their average.
         epochs_done: Whole epochs behind it.
+
+    Raises:
+        RecipeError: The team cannot share the batches evenly.
     """
 
     def __init__(
@@ -53,13 +57,14 @@ class Training:
         seed: int,
         *,
         device: Device = CPU,
+        team: Team = ALONE,
     ) -> None:
         with _seeded(stream(seed, "weights")):
             module = build(arch)
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this overload
         self.module: nn.Module = module.to(device.place)
         self.epochs_done = 0
-        self._device = device
+        self._device, self._team = device, team
         self._scaler = torch.amp.GradScaler(device.place.type, enabled=device.scales_gradients)
         self._images, self._method, self._seed = images, method, seed
         self._parameters = list(self.module.parameters())
@@ -67,6 +72,12 @@ class Training:
         self._optimizer = _optimizer(self._parameters, method)
         self._batch_size = min(method.batch_size, len(images.labels))
         self._steps = len(images.labels) // self._batch_size  # an epoch; a short batch is left out
+        if self._batch_size % team.size or self._batch_size < 2 * team.size:
+            raise RecipeError(
+                f"batches of {self._batch_size} images cannot be shared by {team.size} processes: "
+                "each must get as many, and at least 2 (BatchNorm needs two). Change batch_size or "
+                "the number of processes"
+            )
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step counted from the start: a linear rise, then a cosine to zero."""
@@ -101,11 +112,11 @@ class Training:
         order = torch.randperm(len(self._images.labels), generator=generator)
         for step in range(self._steps):
             on_step()
-            chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
-            dropout = stream(self._seed, "dropout", epoch, step)
+            batch = order[step * self._batch_size : (step + 1) * self._batch_size]
+            dropout = stream(self._seed, "dropout", epoch, step, *self._team.own)
             with _seeded(dropout):
                 self._device.seed(dropout)
-                loss = self._step(chosen, epoch, step)
+                loss = self._step(self._team.share(batch), epoch, step)
             if not math.isfinite(loss):
                 rate = self._optimizer.param_groups[0]["lr"]
                 raise DivergedError(
@@ -114,14 +125,13 @@ class Training:
                 )
             losses += loss
         self.epochs_done += 1
+        self._team.require_same(self._parameters)
         return losses / self._steps
 
     def _batch(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         place = self._device.place
-        augmentation, seed = (
-            self._method.augmentation,
-            stream(self._seed, "augmentation", epoch, step),
-        )
+        augmentation = self._method.augmentation
+        seed = stream(self._seed, "augmentation", epoch, step, *self._team.own)
         pixels = augmented(self._images.take(chosen).to(place), augmentation, seed)
         return mixed(
             self._images.normalised(pixels),
@@ -143,6 +153,9 @@ class Training:
         )
         self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        mean_loss = loss.detach()
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
+        self._team.average([*gradients, mean_loss])  # one loss for all, who so end together
         self._scaler.unscale_(self._optimizer)
         if self._method.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self._method.clip_norm)
@@ -155,7 +168,7 @@ class Training:
         with torch.no_grad():
             for average, parameter in zip(self._average, self._parameters, strict=True):
                 average.lerp_(parameter, 1 - decay)
-        return float(loss.item())
+        return float(mean_loss.item())
 
     def average(self) -> dict[str, Tensor]:
         """The moving average of the weights, by parameter name."""
