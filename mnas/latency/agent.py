@@ -128,6 +128,28 @@ def prepare_openvino(model: str | bytes, shape: list[int], threads: int) -> Run:
     return lambda: request.infer()
 
 
+def prepare_litert(model: str | bytes, shape: list[int], threads: int) -> Run:
+    """LiteRT on the CPU with the XNNPACK delegate; of the shape only the batch is looked at."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    given = {"model_path": model} if isinstance(model, str) else {"model_content": model}
+    interpreter = Interpreter(**given, num_threads=threads)
+    (entry,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    sides = [shape[0], *(int(side) for side in entry["shape"][1:])]
+    if sides[0] != entry["shape"][0]:
+        interpreter.resize_tensor_input(entry["index"], sides)
+    interpreter.allocate_tensors()
+    parts = [each for each in interpreter._get_ops_details() if each["op_name"] == "DELEGATE"]
+    if len(parts) != 1 or not (
+        entry["index"] in parts[0]["inputs"] and output["index"] in parts[0]["outputs"]
+    ):
+        raise RuntimeError("XNNPACK does not run the whole model, as LiteRT was set to")
+    image = np.random.default_rng(0).standard_normal(sides, dtype=np.float32)
+    interpreter.set_tensor(entry["index"], image)
+    return lambda: interpreter.invoke()
+
+
 def pinned_onnxruntime(threads: int) -> dict[str, Any]:
     """What the session options above say."""
     return {
@@ -146,6 +168,11 @@ def pinned_openvino(threads: int) -> dict[str, Any]:
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }
+
+
+def pinned_litert(threads: int) -> dict[str, Any]:
+    """What the interpreter is made with; XNNPACK computes in fp32 unless it is told otherwise."""
+    return {"num_threads": threads, "delegate": "XNNPACK", "precision": "fp32"}
 
 
 class AgentRuntime(NamedTuple):
@@ -171,6 +198,9 @@ RUNTIMES: dict[str, AgentRuntime] = {
         prepare_onnxruntime, pinned_onnxruntime, "onnxruntime", "onnxruntime", ".onnx"
     ),
     "openvino": AgentRuntime(prepare_openvino, pinned_openvino, "openvino", "openvino", ".onnx"),
+    "litert": AgentRuntime(
+        prepare_litert, pinned_litert, "ai_edge_litert", "ai-edge-litert", ".tflite"
+    ),
 }
 
 

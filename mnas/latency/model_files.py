@@ -5,9 +5,10 @@ from pathlib import Path
 
 from mnas.arch import PlannedBlock, UnknownNameError, atomic_path
 from mnas.latency import agent
+from mnas.latency.runtime import runtime_for
 from mnas.latency.target import Target
 
-ONNX = ".onnx"
+ONNX, TFLITE = ".onnx", ".tflite"
 _DTYPES = ("fp32", "int8")
 
 
@@ -27,6 +28,8 @@ def check_writable(target: Target, *, is_command: bool) -> None:
     known = _DTYPES if target.runtime == "onnxruntime" else _DTYPES[:1]
     if target.dtype not in known:
         raise UnknownNameError(f"dtype of a job's {target.runtime} models", target.dtype, known)
+    if suffix_of(target) == TFLITE:
+        runtime_for(target)  # its package also writes the files
 
 
 def suffix_of(target: Target) -> str:
@@ -44,11 +47,19 @@ def write_model(
         blocks: One block, a whole network, or none.
         target: Decides format, dtype and batch.
         path: The file.
-        fixed_batch: Whether the file itself says the batch: many tools cannot be told it.
+        fixed_batch: Whether an ONNX file itself says the batch: many tools cannot be told it. A
+            TFLite file always says it.
 
     Raises:
         UnwritableFileError: The file cannot be written; says why.
     """
+    if suffix_of(target) == TFLITE:
+        from mnas.latency.litert_graph import tflite_of
+        from mnas.latency.onnx_graph import graph_of
+
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(tflite_of(graph_of(blocks), target.batch))
+        return
     from mnas.latency.ort import model_of
 
     model = model_of(blocks, target)

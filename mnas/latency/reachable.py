@@ -11,9 +11,9 @@ from mnas.latency.target import Target
 from mnas.latency.timing import Settings
 
 # For the estimate alone: a mobile block on one desktop core, and making it ready to run.
-_MACS_PER_SECOND = {"onnxruntime": 1.5e10, "torch": 4e9, "openvino": 1.5e10}
-_CALL_SECONDS = {"onnxruntime": 5e-6, "torch": 8e-5, "openvino": 1.5e-5}
-_PREPARE_SECONDS = {"onnxruntime": 5e-3, "torch": 2e-3, "openvino": 2e-2}
+_MACS_PER_SECOND = {"onnxruntime": 1.5e10, "torch": 4e9, "openvino": 1.5e10, "litert": 1e10}
+_CALL_SECONDS = {"onnxruntime": 5e-6, "torch": 8e-5, "openvino": 1.5e-5, "litert": 5e-6}
+_PREPARE_SECONDS = {"onnxruntime": 5e-3, "torch": 2e-3, "openvino": 2e-2, "litert": 1e-2}
 
 
 class MeasurableSpace(Protocol):

@@ -98,8 +98,13 @@ RUNTIMES: dict[str, str] = {
     "torch-cuda": "mnas.latency.cuda",
     "openvino": "mnas.latency.openvino_cpu",
     "ncnn": "mnas.latency.ncnn_cpu",
+    "litert": "mnas.latency.litert_cpu",
 }
-EXTRAS = ("openvino", "ncnn")  # an extra of mnas by the runtime's name installs what it needs
+EXTRAS = (
+    "openvino",
+    "ncnn",
+    "litert",
+)  # an extra of mnas by the runtime's name installs what it needs
 
 
 def runtime_for(target: Target) -> Runtime:

@@ -1,13 +1,14 @@
 """Runtimes keep their contract; the names they are asked for by; what an extra's lack says."""
 
 import importlib.util
+import random
 import sys
 
 import numpy as np
 import pytest
 from plug_ins import on_the_path, write_package
 
-from mnas.arch import UnknownNameError, plan
+from mnas.arch import MnasError, UnknownNameError, plan
 from mnas.latency import (
     InvalidRuntimeError,
     LatencyTable,
@@ -22,9 +23,11 @@ from mnas.latency import (
 from mnas.latency.onnx_graph import INPUT, graph_of, input_shape
 from mnas.latency.runtime import EXTRAS, RUNTIMES, runtime_problems
 from mnas.latency.runtime_contract import RuntimeContract, example
+from mnas.space import load_space, shipped_spaces
 
+LAYER_KINDS = ("kernel", "stride", "activation", "gate", "bias")
 QUICK = Settings(warm_ups=1, runs=2, passes=1, most_passes=1, group_ms=0.001)
-MODULES = {"openvino": "openvino", "ncnn": "ncnn"}
+MODULES = {"litert": "ai_edge_litert"}
 
 
 class TestOnnxRuntime(RuntimeContract):
@@ -77,7 +80,6 @@ class TestNcnn(RuntimeContract):
     @pytest.mark.parametrize("padding", ["symmetric", "same"])
     def test_it_computes_what_onnx_runtime_computes(self, padding):
         import ncnn
-        import onnxruntime
 
         from mnas.latency.ncnn_cpu import logits_of, net_of
         from mnas.latency.ncnn_graph import ncnn_of
@@ -85,8 +87,7 @@ class TestNcnn(RuntimeContract):
         blocks = plan(example(padding)).blocks
         graph = graph_of(blocks)
         image = np.random.default_rng(1).standard_normal(input_shape(blocks, 1), dtype=np.float32)
-        session = onnxruntime.InferenceSession(graph.SerializeToString())
-        (wanted,) = session.run(None, {INPUT: image})
+        wanted = onnx_logits(graph, image)
 
         net = net_of(*ncnn_of(graph), self.runtime.pinned(self.target))
         found = np.array(logits_of(net, ncnn.Mat(image[0]).clone()))
@@ -96,6 +97,98 @@ class TestNcnn(RuntimeContract):
     def test_several_images_at_a_time_are_refused(self):
         with pytest.raises(MeasuringError, match="one image at a time; got batch 2"):
             self.runtime.pinned(Target(runtime="ncnn", batch=2))
+
+
+@pytest.mark.external
+@pytest.mark.skipif(importlib.util.find_spec("ai_edge_litert") is None, reason="no ai-edge-litert")
+class TestLiteRt(RuntimeContract):
+    name = "litert"
+
+    @pytest.mark.parametrize("padding", ["symmetric", "same"])
+    @pytest.mark.parametrize("resolution", [16, 17])
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_it_computes_what_onnx_runtime_computes(self, padding, resolution, batch):
+        from mnas.latency.litert_graph import tflite_of
+
+        blocks = plan(example(padding, resolution)).blocks
+        graph = graph_of(blocks)
+        shape = input_shape(blocks, batch)
+        images = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+
+        found = litert_logits(tflite_of(graph, batch), images)
+
+        wanted = onnx_logits(graph, images)
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+    def test_every_block_of_the_shipped_spaces_computes_what_onnx_runtime_computes(self):
+        from mnas.latency.litert_graph import tflite_of
+
+        for block in one_block_of_each_kind():
+            graph = graph_of((block,))
+            shape = input_shape((block,), 1)
+            images = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+            wanted = onnx_logits(graph, images)
+
+            found = litert_logits(tflite_of(graph, 1), images)
+
+            if found.ndim == 4:
+                found = found.transpose(0, 3, 1, 2)
+            assert found.shape == wanted.shape, block.key
+            assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max(), block.key
+
+    def test_a_model_that_xnnpack_runs_only_in_part_is_refused(self, monkeypatch):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        made = Interpreter.__init__
+        without = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        monkeypatch.setattr(
+            Interpreter,
+            "__init__",
+            lambda self, **given: made(self, **given, experimental_op_resolver_type=without),
+        )
+        with pytest.raises(RuntimeError, match="XNNPACK does not run the whole model"):
+            self.runtime.prepare(plan(example("same")).blocks, self.target)
+
+    def test_a_file_that_is_none_is_refused(self, tmp_path):
+        (tmp_path / "m.tflite").write_bytes(b"garbage")
+        with pytest.raises(MnasError, match=r"LiteRT cannot run .*m\.tflite"):
+            self.runtime.prepare_file(tmp_path / "m.tflite", self.target)
+
+
+def litert_logits(model, images):
+    """What LiteRT computes from images (n, channels, height, width) or vectors."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    (entry,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    laid = images.transpose(0, 2, 3, 1) if images.ndim == 4 else images
+    interpreter.set_tensor(entry["index"], np.ascontiguousarray(laid))
+    interpreter.invoke()
+    return interpreter.get_tensor(output["index"])
+
+
+def onnx_logits(graph, images):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    return session.run(None, {INPUT: images})[0]
+
+
+def one_block_of_each_kind():
+    """Of the blocks of the shipped spaces, one for each series of layers with their kernels."""
+    found = {}
+    for name in shipped_spaces():
+        space = load_space(name)
+        rng = random.Random(0)
+        for _ in range(20):
+            for block in plan(space.sample(rng)).blocks:
+                layers = tuple(
+                    (type(layer).__name__, *(getattr(layer, n, None) for n in LAYER_KINDS))
+                    for layer in block.layers
+                )
+                found.setdefault((block.padding, block.residual, layers), block)
+    return found.values()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +211,7 @@ def test_a_table_says_what_was_pinned(runtime, tiny_space, tmp_path):
 def test_a_runtime_that_is_not_installed_names_its_extra(name, monkeypatch):
     module = RUNTIMES[name]
     monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, MODULES[name], None)
+    monkeypatch.setitem(sys.modules, MODULES.get(name, name), None)
     with pytest.raises(MissingRuntimeError, match=rf"pip install 'mnas\[{name}\]'"):
         runtime_for(Target(runtime=name))
 
