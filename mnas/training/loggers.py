@@ -200,7 +200,7 @@ class WeightsAndBiases:
         """
         wandb = importlib.import_module("wandb")
         mode = os.environ.get("WANDB_MODE", "online")
-        if mode == "online" and not wandb.api.api_key:
+        if mode == "online" and not wandb.login(prompt=False):
             raise LoggerError("nobody is logged in: run `wandb login`, or set WANDB_MODE=offline")
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "mnas"),

@@ -162,7 +162,7 @@ class Run:
 
 
 def test_wandb_counts_on_from_what_it_has(training, monkeypatch):
-    wandb = types.SimpleNamespace(init=Run, api=types.SimpleNamespace(api_key="k"))
+    wandb = types.SimpleNamespace(init=Run, login=lambda prompt: not prompt)
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     logger = WeightsAndBiases()
@@ -178,7 +178,7 @@ def test_wandb_counts_on_from_what_it_has(training, monkeypatch):
 
 
 def test_wandb_is_not_let_ask_on_the_terminal(training, monkeypatch):
-    wandb = types.SimpleNamespace(api=types.SimpleNamespace(api_key=None))
+    wandb = types.SimpleNamespace(login=lambda prompt: prompt)
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     with pytest.raises(LoggerError, match="run `wandb login`, or set WANDB_MODE=offline"):
@@ -199,3 +199,30 @@ def test_tensorboard_shows_every_epoch_once(training):
     shown.Reload()
     scalars = [(event.step, round(event.value, 6)) for event in shown.Scalars("val_accuracy")]
     assert scalars == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+@pytest.mark.external
+@pytest.mark.filterwarnings("default")
+def test_real_mlflow_has_every_epoch_once(training, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", exc_type=ImportError)
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    for _ in range(2):  # the second is a continuation
+        logger = MLflow()
+        logger.begin(training)
+        logger.end()
+    sent = mlflow.MlflowClient().get_metric_history(logger._run, "val_accuracy")
+    assert [(each.step, each.value) for each in sent] == [(1, 0.1), (2, 0.2)]
+
+
+@pytest.mark.external
+@pytest.mark.filterwarnings("default")
+def test_real_wandb_writes_a_run_without_an_account(training, monkeypatch):
+    pytest.importorskip("wandb", exc_type=ImportError)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = WeightsAndBiases()
+    logger.begin(training)
+    logger.log(ROWS[2])
+    assert logger._run.step == 3
+    logger.end()
+    assert list(training.directory.glob("wandb/offline-run-*-abc/*.wandb"))
