@@ -45,3 +45,5 @@ def _forget_packages() -> None:
     added_runtimes.cache_clear()
     if scores := sys.modules.get("mnas.training.training_free"):  # it holds torch: not loaded here
         scores.added_scores.cache_clear()
+    if formats := sys.modules.get("mnas.export.finding"):
+        formats.added_exporters.cache_clear()

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 import mnas
 from mnas.arch import MnasError
-from mnas.export import EXPORTERS, Manifest
+from mnas.export import EXPORTERS, Manifest, format_names
 from mnas.latency import LatencyTable, Verification
 from mnas.latency.table_file import COLUMNS
 from mnas.results import Confirmed, Verdict
@@ -123,9 +123,10 @@ def test_the_operators_of_a_space_and_what_each_uses_are_documented():
 
 def test_the_sources_the_formats_and_the_samplers_are_documented():
     assert sorted(first_cells("experiments.md", "Data")) == sorted(SOURCES)
-    assert first_cells("runs.md", "Export") == list(EXPORTERS)
+    assert first_cells("runs.md", "Export") == list(format_names())
     files = [row[1].strip("`") for row in table_under(DOCS / "runs.md", "Export")]
-    assert files == [exporter.file for exporter in EXPORTERS.values()]
+    own = [exporter.file for exporter in EXPORTERS.values()]
+    assert files[: len(own)] == own
     sampler = next(row for row in table_under(DOCS / "experiments.md", "`search`"))
     assert set(re.findall(r"`(\w+)`", sampler[2])) == set(SAMPLERS)
 

@@ -36,7 +36,11 @@ def export(
     ] = None,
     formats: Annotated[
         str | None,
-        typer.Option("--format", metavar="a,b", help="Formats, separated by commas; default all."),
+        typer.Option(
+            "--format",
+            metavar="a,b",
+            help="Formats, separated by commas; default those that need no extra.",
+        ),
     ] = None,
     pick: Pick = "best",
     weights: Annotated[
@@ -56,7 +60,8 @@ def export(
     trust: Annotated[
         bool,
         typer.Option(
-            "--trust", help="With --check: also run source and pt2, which may do anything."
+            "--trust",
+            help="With --check: also run files that may do anything: source, pt2 and others.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -82,8 +87,13 @@ def export(
 def _exported(
     subject: str, formats: str | None, pick: str, weights: Path | None, out: Path | None
 ) -> "tuple[Manifest, Path]":
-    from mnas.export import DEFAULT_FORMATS, data_card_beside, export_network, export_run
-    from mnas.latency import Target
+    from mnas.export import (
+        DEFAULT_FORMATS,
+        data_card_beside,
+        export_network,
+        export_run,
+        target_for,
+    )
 
     names = [each.strip() for each in formats.split(",")] if formats else list(DEFAULT_FORMATS)
     if is_run(subject):
@@ -98,7 +108,7 @@ def _exported(
         weights,
         names,
         folder,
-        Target() if "onnx" in names else None,
+        target_for(names),
         data_card=None if weights is None else data_card_beside(weights, arch),
     )
     return manifest, folder

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from mnas.export.card import DataCard, MeasuredAccuracy, read_card
     from mnas.export.checking import Check, check_export
     from mnas.export.errors import ExportError, ExportMismatchError, InvalidManifestError
+    from mnas.export.exporters import Exporter
     from mnas.export.exporting import export_network
-    from mnas.export.formats import DEFAULT_FORMATS, EXPORTERS, Exporter
+    from mnas.export.finding import exporter_for, format_names
+    from mnas.export.formats import DEFAULT_FORMATS, EXPORTERS
     from mnas.export.manifest import (
         ExportedFile,
         ExportTiming,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     )
     from mnas.export.runs import data_card_beside, export_run
     from mnas.export.source import model_source
+    from mnas.export.timing import target_for
 
 _HOMES = {
     "Check": "checking",
@@ -33,7 +36,7 @@ _HOMES = {
     "ExportMismatchError": "errors",
     "ExportTiming": "manifest",
     "ExportedFile": "manifest",
-    "Exporter": "formats",
+    "Exporter": "exporters",
     "InputSpec": "manifest",
     "InvalidManifestError": "errors",
     "Manifest": "manifest",
@@ -44,6 +47,9 @@ _HOMES = {
     "check_export": "checking",
     "data_card_beside": "runs",
     "export_network": "exporting",
+    "exporter_for": "finding",
+    "format_names": "finding",
+    "target_for": "timing",
     "export_run": "runs",
     "model_source": "source",
     "read_card": "card",
@@ -70,8 +76,11 @@ __all__ = [
     "data_card_beside",
     "export_network",
     "export_run",
+    "exporter_for",
+    "format_names",
     "model_source",
     "read_card",
+    "target_for",
 ]
 
 

@@ -6,11 +6,13 @@ from typing import Literal
 
 import torch
 
-from mnas.arch import Architecture, MnasError
+from mnas.arch import Architecture, MnasError, UnknownNameError
 from mnas.export.card import DataCard
 from mnas.export.errors import ExportError, ExportMismatchError
+from mnas.export.exporters import Exporter
+from mnas.export.finding import exporter_for, format_names
 from mnas.export.folder import read_manifest, sha256_of
-from mnas.export.formats import EXPORTERS, Exporter
+from mnas.export.formats import EXPORTERS
 from mnas.export.manifest import ExportedFile, Manifest
 from mnas.export.proof import Probe, answers_of, noise, probe_of, prove
 from mnas.export.subject import Subject, subject_of
@@ -41,12 +43,12 @@ def check_export(directory: str | Path, *, trust: bool = False) -> list[Check]:
     """Check a folder that an export wrote, maybe on another machine, maybe by somebody else.
 
     Every file is compared with its checksum. With `architecture.json` and `weights.safetensors`
-    beside them the others are run again and compared with that network. Source and pt2 may run
-    anything, so they are run only when trusted.
+    beside them the others are run again and compared with that network. Source, pt2 and the files
+    of optional runtimes may run anything, so they are run only when trusted.
 
     Args:
         directory: The folder with `manifest.json`.
-        trust: Run source and pt2 as well.
+        trust: Run these as well.
 
     Returns:
         One check for each file of the manifest, in its order.
@@ -80,10 +82,13 @@ def check_export(directory: str | Path, *, trust: bool = False) -> list[Check]:
 def _problem(directory: Path, entry: ExportedFile) -> str | None:
     """Why a file must not be touched further."""
     path = directory / entry.file
-    known = EXPORTERS.get(entry.format)
-    if known is None:
-        return f"the format {entry.format!r} is not known; known: {', '.join(EXPORTERS)}"
-    if entry.file != known.file:
+    try:
+        known = exporter_for(entry.format)
+    except UnknownNameError:
+        return f"the format {entry.format!r} is not known; known: {', '.join(format_names())}"
+    except ExportError:
+        known = None  # its checksum can be looked at all the same
+    if known is not None and entry.file != known.file:
         return f"a file of the format {entry.format!r} is called {known.file}"
     if path.is_symlink():
         return "is a link; an export writes none, and it may lead out of the folder"
@@ -134,7 +139,10 @@ def _check(
 
     if problem is not None:
         return result("failed", f"{entry.file} {problem}")
-    exporter = EXPORTERS[entry.format]
+    try:
+        exporter = exporter_for(entry.format)
+    except ExportError as error:
+        return result("not run", f"checksum right; {error}")
     if exporter.is_code and not trust:
         return result("not run", "checksum right; it may run anything, so it needs trust")
     if isinstance(reference, MnasError):

@@ -13,8 +13,9 @@ from torch import Tensor
 from mnas.arch import Architecture, count
 from mnas.export.card import read_card
 from mnas.export.errors import ExportMismatchError
+from mnas.export.exporters import Exporter
+from mnas.export.finding import exporters_of
 from mnas.export.folder import joined, publish, require_place, sha256_of, staging_beside
-from mnas.export.formats import Exporter, exporters_of
 from mnas.export.manifest import (
     ExportedFile,
     InputSpec,
@@ -24,7 +25,7 @@ from mnas.export.manifest import (
 )
 from mnas.export.proof import BATCH_SIZES, TOLERANCE, Probe, failures_text, probe_of, prove
 from mnas.export.subject import Subject, subject_of
-from mnas.export.timing import TIMED_FORMAT, check_timing, timed
+from mnas.export.timing import check_timing, timed, timed_format
 from mnas.latency import LatencyTable, Target
 
 Progress = Callable[[int, int, str], None]
@@ -56,9 +57,10 @@ def export_network(
         architecture: The network.
         weights: A safetensors file, tensors by name, or None for seeded initial weights, which
             the manifest then says.
-        formats: Names of formats: architecture, source, weights, pt2, onnx.
+        formats: Names of formats: architecture, source, weights, pt2, onnx, timm; litert, openvino
+            and ncnn with the extras of these names; those of installed packages.
         directory: The folder to write; made if it is not there.
-        target: Time the ONNX file on this machine in this way.
+        target: Time the file that its runtime runs on this machine in this way.
         data_card: What is known of the data: any of `source`, `fingerprint`, `class_names`,
             `mean`, `std`, and `val` and `test` as in `training.json`.
         table: Where the prediction beside the measurement comes from.
@@ -93,8 +95,9 @@ def export_network(
         )
         manifest = replace(manifest, formats=proven)
         if target is not None:
-            progress(len(files), len(files), f"timing {files[TIMED_FORMAT]}")
-            timing = timed(staging / files[TIMED_FORMAT], architecture, target, table)
+            file = files[timed_format(target)]
+            progress(len(files), len(files), f"timing {file}")
+            timing = timed(staging / file, architecture, target, table)
             manifest = replace(manifest, timing=timing)
         manifest = joined(manifest, earlier)
         publish(staging, directory, files.values(), manifest)
@@ -132,6 +135,7 @@ def _proven_files(
                 tolerance=TOLERANCE,
                 inputs=probe.inputs,
                 batch_sizes=BATCH_SIZES,
+                layout=exporter.layout,
             )
         )
     if failures:

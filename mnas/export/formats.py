@@ -1,12 +1,10 @@
-"""The formats: how each file is written, and how it is run by itself, away from the module."""
+"""The formats that need no extra: how each file is written, and run away from the module."""
 
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import safetensors.torch
 import torch
@@ -14,19 +12,18 @@ from torch import Tensor, nn
 
 from mnas.arch import (
     Architecture,
-    UnknownNameError,
     read_timm_text,
     timm_text,
     write_atomically,
 )
 from mnas.export.errors import ExportError
+from mnas.export.exporters import Exporter
 from mnas.export.source import model_source
 from mnas.export.subject import Subject
 from mnas.nets import build
 from mnas.training import load_weights, save_weights
 
 SUBPROCESS_TIMEOUT_S = 600
-_NOT_YET = ("coreml", "executorch", "litert", "ncnn", "onnx-int8", "openvino")
 
 _RUN_SOURCE = """
 import importlib.util
@@ -47,74 +44,6 @@ with torch.inference_mode():
 if any(name.partition(".")[0] == "mnas" for name in sys.modules):
     sys.exit("model.py imported mnas; it must stand alone")
 """
-
-
-class WriteFile(Protocol):
-    """Writes one network as one file."""
-
-    def __call__(self, subject: Subject, path: Path, /) -> None: ...
-
-
-class RunFile(Protocol):
-    """Runs one exported file in its own runtime.
-
-    Args:
-        path: The file.
-        batches: Inputs, each (n, channels, height, width) float32.
-        subject: Gives what the file does not hold, such as the weights of a source; None will do
-            for a self-contained file.
-
-    Returns:
-        The logits (n, num_classes) of each batch.
-    """
-
-    def __call__(
-        self, path: Path, batches: Sequence[Tensor], subject: Subject | None, /
-    ) -> tuple[Tensor, ...]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exporter:
-    """One format.
-
-    Attributes:
-        file: Name of the file in the export's folder.
-        runtime: What runs the file for its proof.
-        libraries: Distributions whose versions belong into the manifest.
-        is_code: Whether running the file may run anything at all, so that only a trusted folder's
-            is run.
-        is_self_contained: Whether the file alone can be run: it has the network and its weights.
-    """
-
-    file: str
-    runtime: str
-    libraries: tuple[str, ...]
-    is_code: bool
-    is_self_contained: bool
-    write: WriteFile
-    run: RunFile
-
-
-def exporters_of(formats: str | Sequence[str]) -> dict[str, Exporter]:
-    """The exporters that were asked for, each once, in the order asked.
-
-    Raises:
-        ExportError: None was asked for, or one of a later version.
-        UnknownNameError: A format that is not known; lists the known ones.
-    """
-    names = dict.fromkeys([formats] if isinstance(formats, str) else formats)
-    if not names:
-        raise ExportError(f"no format was asked for; known: {', '.join(EXPORTERS)}")
-    later = [name for name in names if name in _NOT_YET]
-    if later:
-        listed = ", ".join(map(repr, later))
-        raise ExportError(
-            f"formats that are not in this version yet: {listed}; known: {', '.join(EXPORTERS)}"
-        )
-    for name in names:
-        if name not in EXPORTERS:
-            raise UnknownNameError("format", name, EXPORTERS)
-    return {name: EXPORTERS[name] for name in names}
 
 
 def run_module(module: nn.Module, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:

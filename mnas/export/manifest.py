@@ -19,6 +19,11 @@ LAYOUT = "NCHW float32, (x/255 - mean)/std"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a file of that name lies within the folder, whatever the folder is."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkName:
     """Which network it is."""
@@ -87,6 +92,8 @@ class ExportedFile:
         tolerance: What it was allowed to be.
         inputs: What both were given: `samples` of the data, or `noise`.
         batch_sizes: Sizes of the batches they were given in.
+        layout: How the numbers of images lie in what this file takes, where it is not the layout
+            of `input`: `NHWC` has the channels last, `CHW` is one image at a time.
     """
 
     format: str
@@ -99,6 +106,7 @@ class ExportedFile:
     tolerance: float
     inputs: Literal["samples", "noise"]
     batch_sizes: tuple[int, ...]
+    layout: str = "NCHW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,5 +236,5 @@ def _file_faults(manifest: Manifest) -> list[Fault]:
     return [
         Fault(place, f"must be a plain file name inside the folder; got {name!r}")
         for place, name in names
-        if not _PLAIN_NAME.fullmatch(name)
+        if not is_plain_name(name)
     ]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnas.export.errors import ExportError, ExportMismatchError
-from mnas.export.formats import Exporter, run_module
+from mnas.export.exporters import Exporter
+from mnas.export.formats import run_module
 from mnas.export.subject import Subject
 
 TOLERANCE = 1e-4

@@ -1,7 +1,7 @@
 """Export from a run directory: the chosen network, its trained weights, its target and table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from mnas.arch import Architecture
 from mnas.export.errors import ExportError
 from mnas.export.exporting import Progress, export_network, no_progress
-from mnas.export.formats import exporters_of
+from mnas.export.finding import exporters_of
 from mnas.export.manifest import Manifest
-from mnas.export.timing import TIMED_FORMAT, why_untimed
+from mnas.export.timing import target_for, timed_format
 from mnas.latency import LatencyTable, LatencyTableError, TableMismatchError, Target
 from mnas.results import Run
 
@@ -68,8 +68,8 @@ def export_run(
     if card is None:
         notes.append("the weights were given, and nothing is known of the data they come from")
     target, table = None, None
-    if TIMED_FORMAT in exporters:
-        target, table, told = _target_of(run, folder)
+    if target_for(exporters) is not None:
+        target, table, told = _target_of(run, folder, exporters)
         notes += told
     return export_network(
         arch,
@@ -129,7 +129,9 @@ def data_card_beside(weights: str | Path, arch: Architecture) -> dict[str, Any] 
     return {**data, **accuracy}
 
 
-def _target_of(run: Run, folder: Path) -> tuple[Target | None, LatencyTable | None, list[str]]:
+def _target_of(
+    run: Run, folder: Path, formats: Collection[str]
+) -> tuple[Target | None, LatencyTable | None, list[str]]:
     """The first target and its table, and what the manifest must say where one is lacking."""
     sections = run.experiment.get("targets") or []
     if not sections:
@@ -137,9 +139,13 @@ def _target_of(run: Run, folder: Path) -> tuple[Target | None, LatencyTable | No
     section = sections[0]
     known = ("name", "runtime", "threads", "dtype")
     target = Target(**{name: section[name] for name in known if name in section})
-    problem = why_untimed(target)
-    if problem is not None:
-        return None, None, [f"not timed: {problem}"]
+    try:
+        timed_here = timed_format(target)
+    except ExportError as error:
+        return None, None, [f"not timed: {error}"]
+    if timed_here not in formats:
+        said = f"what the target {target.name!r} times is the {timed_here} file"
+        return None, None, [f"not timed: {said}, which was not exported"]
     table, told = _table_of(target, str(section.get("table", "auto")), folder)
     return target, table, told
 

@@ -4,14 +4,33 @@ from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, MnasError
 from mnas.export.errors import ExportError
 from mnas.export.manifest import ExportTiming
-from mnas.latency import Latency, LatencyTable, Target, describe_device, time_networks
+from mnas.latency import (
+    Latency,
+    LatencyTable,
+    Target,
+    describe_device,
+    runtime_for,
+    time_networks,
+)
 
-TIMED_FORMAT = "onnx"
-TIMED_RUNTIME = "onnxruntime"
-TIMED_DTYPE = "fp32"
+_TIMED_DTYPE = "fp32"
+# Whose files a runtime of this machine runs, and by which name it does; the first is the usual one.
+_RUNTIMES = {"onnx": "onnxruntime", "litert": "litert", "openvino": "openvino", "ncnn": "ncnn"}
+
+
+def target_for(formats: Collection[str]) -> Target | None:
+    """One thread of the runtime that runs a file of these formats, ONNX Runtime before others.
+
+    Returns:
+        None where no file of these formats can be timed.
+    """
+    for name, runtime in _RUNTIMES.items():
+        if name in formats:
+            return Target(runtime=runtime)
+    return None
 
 
 def check_timing(
@@ -28,26 +47,32 @@ def check_timing(
         if table is not None:
             raise ExportError("a table's prediction is compared with a measurement: give a target")
         return
-    if TIMED_FORMAT not in formats:
+    timed_here = timed_format(target)
+    if timed_here not in formats:
         raise ExportError(
-            f"a target is given, and what is timed on it is the {TIMED_FORMAT} file: add the "
-            f"format {TIMED_FORMAT!r}, or give no target"
+            f"a target is given, and what is timed on it is the {timed_here} file: add the "
+            f"format {timed_here!r}, or give no target"
         )
-    problem = why_untimed(target)
-    if problem is not None:
-        raise ExportError(f"{problem}; give another target, or none")
     if table is not None:
         table.require(target)
 
 
-def why_untimed(target: Target) -> str | None:
-    """Why no exported file can be timed on a target; None where one can."""
-    if (target.runtime, target.dtype) == (TIMED_RUNTIME, TIMED_DTYPE):
-        return None
-    return (
-        f"the exported file is timed with {TIMED_RUNTIME} in {TIMED_DTYPE}, the target "
-        f"{target.name!r} asks for {target.runtime} in {target.dtype}"
-    )
+def timed_format(target: Target) -> str:
+    """The format whose file is timed on a target.
+
+    Raises:
+        ExportError: No exported file can be timed there; says why.
+    """
+    asked = f"the target {target.name!r} asks for {target.runtime} in {target.dtype}"
+    if target.dtype != _TIMED_DTYPE:
+        raise ExportError(f"exported files compute in {_TIMED_DTYPE}, {asked}")
+    try:
+        found = runtime_for(target).file_format
+    except MnasError as error:
+        raise ExportError(f"no exported file can be timed: {asked}: {error}") from error
+    if found is None:
+        raise ExportError(f"no exported file can be timed: {asked}, which runs no files")
+    return found
 
 
 def timed(
@@ -56,7 +81,7 @@ def timed(
     """Time a file on this machine and set the prediction beside it.
 
     Args:
-        path: The ONNX file.
+        path: A file of the format `timed_format(target)`.
         arch: What it was written from.
         target: How to run it.
         table: Where the prediction comes from, if there is one.

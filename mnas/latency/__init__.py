@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mnas.latency.locations import default_table_path, find_table, table_folder
     from mnas.latency.measuring import measure_table
     from mnas.latency.missing import MissingError
-    from mnas.latency.onnx_file import write_onnx
+    from mnas.latency.onnx_file import deployed_graph, write_onnx
     from mnas.latency.reachable import (
         MeasurableSpace,
         MeasurementPlan,
@@ -89,6 +89,7 @@ __all__ = [
     "compare_tables",
     "contrasts_of",
     "default_table_path",
+    "deployed_graph",
     "describe_device",
     "find_table",
     "margin_at",
@@ -131,7 +132,7 @@ _MODULES = {
     "locations": ("default_table_path", "find_table", "table_folder"),
     "measuring": ("measure_table",),
     "missing": ("MissingError",),
-    "onnx_file": ("write_onnx",),
+    "onnx_file": ("deployed_graph", "write_onnx"),
     "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
     "risk": ("margin_at",),
     "remote": ("measure_on", "run_job", "verify_on"),

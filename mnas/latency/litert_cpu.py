@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ai_edge_litert
+import numpy as np
+import onnx
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from mnas.arch import MnasError, PlannedBlock
 from mnas.latency import agent
@@ -50,3 +53,21 @@ class LiteRt:
 
 
 RUNTIME = LiteRt()
+
+
+def write_litert(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph as a TFLite file, weights in fp32, for one image; it can be resized."""
+    path.write_bytes(tflite_of(model, 1))
+
+
+def run_litert(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a file computes from (n, channels, height, width): (n, classes)."""
+    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
+    (entry,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    laid = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    interpreter.resize_tensor_input(entry["index"], laid.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry["index"], laid)
+    interpreter.invoke()
+    answer: NDArray[np.float32] = interpreter.get_tensor(output["index"])
+    return answer

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import ncnn
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
-from mnas.arch import PlannedBlock
+from mnas.arch import MnasError, PlannedBlock
 from mnas.latency.errors import MeasuringError
 from mnas.latency.ncnn_graph import ncnn_of
 from mnas.latency.onnx_graph import INPUT, OUTPUT, graph_of, input_shape
 from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 from mnas.latency.timing import Clock
+from mnas.latency.zipped import pack, unpacked
+
+PARAM, BIN = "model.param", "model.bin"
 
 # fp16 and bf16, which ncnn prefers where the processor has them, are forbidden.
 _OPTIONS = {
@@ -37,7 +42,7 @@ class Ncnn:
 
     version: str = ncnn.__version__
     dtypes: tuple[str, ...] = ("fp32",)
-    file_format: str | None = None
+    file_format: str | None = "ncnn"
 
     def pinned(self, target: Target) -> Pinned:
         if target.batch != 1:
@@ -50,12 +55,11 @@ class Ncnn:
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
         net = net_of(*ncnn_of(graph_of(blocks)), self.pinned(target))
-        sides = input_shape(blocks, 1)[1:]
-        image = ncnn.Mat(np.random.default_rng(0).standard_normal(sides, dtype=np.float32)).clone()
-        return lambda: logits_of(net, image)
+        return _run_of(net, input_shape(blocks, 1)[1:])
 
     def prepare_file(self, path: Path, target: Target) -> Run:
-        raise MeasuringError(f"mnas writes no ncnn files yet, so it runs none such as {path}")
+        param, weights = _contents(path)
+        return _run_of(net_of(param, weights, self.pinned(target)), _sides(param))
 
 
 RUNTIME = Ncnn()
@@ -71,9 +75,9 @@ def net_of(param: str, weights: bytes, pinned: Pinned) -> "ncnn.Net":
     for name, value in pinned.items():
         setattr(net.opt, name, value)
     with tempfile.TemporaryDirectory() as folder:  # from memory it would not copy the weights
-        (Path(folder) / "model.param").write_text(param)
-        (Path(folder) / "model.bin").write_bytes(weights)
-        if net.load_param(f"{folder}/model.param") or net.load_model(f"{folder}/model.bin"):
+        (Path(folder) / PARAM).write_text(param)
+        (Path(folder) / BIN).write_bytes(weights)
+        if net.load_param(f"{folder}/{PARAM}") or net.load_model(f"{folder}/{BIN}"):
             raise RuntimeError("ncnn cannot load the model")
     return net
 
@@ -90,3 +94,36 @@ def logits_of(net: "ncnn.Net", image: "ncnn.Mat") -> "ncnn.Mat":
     if failed:
         raise RuntimeError(f"ncnn ended with {failed}")
     return answer
+
+
+def write_ncnn(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph as ncnn's two files, weights in fp32, zipped."""
+    text, weights = ncnn_of(model)
+    pack(path, {PARAM: text.encode(), BIN: weights})
+
+
+def run_ncnn(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a deployed zip computes from (n, channels, height, width), one by one: (n, classes)."""
+    net = net_of(*_contents(path), RUNTIME.pinned(Target(runtime="ncnn")))
+    return np.stack([np.array(logits_of(net, ncnn.Mat(image).clone())) for image in images])
+
+
+def _contents(path: Path) -> tuple[str, bytes]:
+    with unpacked(path, (PARAM, BIN)) as folder:
+        text = (folder / PARAM).read_text(encoding="utf-8", errors="replace")
+        return text, (folder / BIN).read_bytes()
+
+
+def _run_of(net: "ncnn.Net", sides: tuple[int, ...]) -> Run:
+    image = ncnn.Mat(np.random.default_rng(0).standard_normal(sides, dtype=np.float32)).clone()
+    return lambda: logits_of(net, image)
+
+
+def _sides(param: str) -> tuple[int, ...]:
+    """(channels, height, width) that the Input layer of a text states."""
+    for line in param.splitlines():
+        kind, *words = line.split()
+        if kind == "Input":
+            stated = dict(word.split("=") for word in words if "=" in word)
+            return tuple(int(stated[key]) for key in ("2", "1", "0") if key in stated)
+    raise MnasError(f"{PARAM} names no input")

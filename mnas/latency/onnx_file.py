@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 def write_onnx(module: "nn.Module", arch: Architecture, path: str | os.PathLike[str]) -> None:
     """Write a network with its weights as an ONNX file for deployment.
 
-    The graph comes from the plan, by the same writer that makes the blocks of a latency table;
-    the weights come from the module. Export compares the file's answers with the module's.
-
     Args:
         module: What `mnas.nets.build(arch)` gave, with its trained weights.
         arch: The architecture it was built from.
@@ -28,6 +25,24 @@ def write_onnx(module: "nn.Module", arch: Architecture, path: str | os.PathLike[
     Raises:
         MnasError: The module is not that architecture's.
         UnwritableFileError: The file cannot be written; says why.
+    """
+    model = deployed_graph(module, arch)
+    with atomic_path(path) as temporary:
+        onnx.save(model, temporary)
+
+
+def deployed_graph(module: "nn.Module", arch: Architecture) -> onnx.ModelProto:
+    """The graph of a network with its weights, of which every deployed format is made.
+
+    It comes from the plan, by the same writer that makes the blocks of a latency table; the
+    weights come from the module. Export compares the answers of each file with the module's.
+
+    Args:
+        module: What `mnas.nets.build(arch)` gave, with its trained weights.
+        arch: The architecture it was built from.
+
+    Raises:
+        MnasError: The module is not that architecture's.
     """
     weights = {
         name: np.asarray(tensor.detach().cpu().float().numpy())
@@ -48,5 +63,4 @@ def write_onnx(module: "nn.Module", arch: Architecture, path: str | os.PathLike[
             "Build it with mnas.build from the same architecture."
         ) from None
     onnx.checker.check_model(model, full_check=True)
-    with atomic_path(path) as temporary:
-        onnx.save(model, temporary)
+    return model

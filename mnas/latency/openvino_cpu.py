@@ -3,20 +3,24 @@
 import contextlib
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import onnx
 import openvino
+from numpy.typing import NDArray
 
-from mnas.arch import MnasError, PlannedBlock
+from mnas.arch import PlannedBlock
 from mnas.latency import agent
 from mnas.latency.onnx_graph import graph_of, input_shape
 from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 from mnas.latency.timing import Clock
+from mnas.latency.zipped import pack, unpacked
 
 XML, BIN = "model.xml", "model.bin"
+Images = NDArray[np.float32]
 
 
 class OpenVino:
@@ -41,7 +45,8 @@ class OpenVino:
         return agent.prepare_openvino(graph_of(blocks).SerializeToString(), shape, target.threads)
 
     def prepare_file(self, path: Path, target: Target) -> Run:
-        with unpacked(path) as xml:
+        with unpacked(path, (XML, BIN)) as folder:
+            xml = folder / XML
             model = openvino.Core().read_model(xml)
             sides = [side.get_length() for side in list(model.input(0).partial_shape)[1:]]
             return agent.prepare_openvino(str(xml), [target.batch, *sides], target.threads)
@@ -50,18 +55,18 @@ class OpenVino:
 RUNTIME = OpenVino()
 
 
-@contextlib.contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """The description (`model.xml`) of a deployed zip, with its weights beside it for a while.
-
-    Raises:
-        MnasError: The file is not such a zip.
-    """
+def write_openvino(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph as OpenVINO's two files, weights in fp32, zipped; the batch size is free."""
+    read = openvino.Core().read_model(model.SerializeToString())
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(path) as file:
-                for name in (XML, BIN):
-                    (Path(folder) / name).write_bytes(file.read(name))
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise MnasError(f"{path} is no zip of {XML} and {BIN}: {error}") from error
-        yield Path(folder) / XML
+        openvino.save_model(read, f"{folder}/{XML}", compress_to_fp16=False)
+        pack(path, {name: (Path(folder) / name).read_bytes() for name in (XML, BIN)})
+
+
+def run_openvino(path: Path, images: Images) -> NDArray[np.float32]:
+    """What a deployed zip computes in fp32 from (n, channels, height, width): (n, classes)."""
+    with unpacked(path, (XML, BIN)) as folder:
+        core = openvino.Core()
+        compiled = core.compile_model(folder / XML, "CPU", agent.pinned_openvino(1))
+        answer: NDArray[np.float32] = compiled(np.ascontiguousarray(images))[0].copy()
+        return answer
