@@ -51,8 +51,8 @@ class Preview:
         fastest_id: Id of the fastest network of the space on the first target; None as above.
         fastest_ms: Its predicted latency in milliseconds.
         largest_id: Id of the network with the most parameters among the samples within every
-            limit: the most accurate-looking one, since size ranks untrained networks as well as
-            any score does; None as above, or where no sample is within.
+            limit: the most accurate-looking one, since larger networks are mostly the more
+            accurate ones; None as above, or where no sample is within.
         largest_ms: Its predicted latency on the first target, in milliseconds.
         largest_params: Its parameters.
         images: Training images of one epoch.
