@@ -26,6 +26,7 @@ _ENUMERABLE = 20_000
 # what TPE makes of all of them would grow for ever. Our own samplers remember by themselves.
 MOST_TRIALS = 5000
 KEPT_TRIALS = 2500
+# Repeats and failures, which tell a sampler nothing, are not among those.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,8 @@ class Proposer:
             name: CategoricalDistribution(options) for name, options in space.choices.items()
         }
         self._study = self._new_study()
-        self._begun = 0  # proposals that the study does not hold any more
+        self._held = 0  # proposals that the study holds
+        self._wanted: dict[str, Option] | None = None  # what is proposed next by others
         self._asked: dict[int, tuple[optuna.Study, optuna.Trial]] = {}
         self._last_started = -1
         self._next_number = 0
@@ -97,24 +99,24 @@ class Proposer:
         """Rebuild the study from records; numbers that are missing were repeats or never ended."""
         for each in sorted(told, key=lambda one: one.number):
             while self._next_number < each.number:
-                self._trim()
+                self._begin_next()
                 self._study.add_trial(create_trial(state=TrialState.FAIL))
-                self._next_number += 1
-            self._trim()
+            self._begin_next()
             frozen = self._frozen(each)
             self._study.add_trial(frozen)
             # A rebuilt sampler hears what it would have heard when the trial ended.
             frozen.number = each.number
             self._study.sampler.after_trial(self._study, frozen, frozen.state, each.values)
-            self._next_number += 1
             if each.values is not None or each.failed:
                 self._last_started = each.number
 
     def propose(self) -> Proposal:
         """Ask for the next candidate; it may be over a limit or known already."""
-        self._trim()
-        number = self._next_number
+        number = self._begin_next()
         self._study.sampler = self._make_sampler(derive_seed(self._seed, "proposal", number))
+        if self._wanted is not None:  # not earlier: the study may have been begun anew
+            self._study.enqueue_trial(self._wanted)
+            self._wanted = None
         trial = self._study.ask()
         suggested = {
             name: trial.suggest_categorical(name, distribution.choices)
@@ -122,7 +124,6 @@ class Proposer:
         }
         self._asked[number] = self._study, trial
         notes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        self._next_number += 1
         architecture = self._space.decode(suggested)
         return Proposal(
             number=number,
@@ -137,15 +138,18 @@ class Proposer:
             sampler=self._make_sampler(derive_seed(self._seed, "proposal", 0)),
         )
 
-    def _trim(self) -> None:
-        """Begin the study anew with the latest trials, at numbers that are the same every time."""
-        if self._next_number - self._begun < MOST_TRIALS:
-            return
-        before, self._study = self._study, self._new_study()
-        for trial in before.get_trials(deepcopy=False)[-KEPT_TRIALS:]:
-            is_finished = trial.state.is_finished()
-            self._study.add_trial(trial if is_finished else create_trial(state=TrialState.FAIL))
-        self._begun = self._next_number - KEPT_TRIALS
+    def _begin_next(self) -> int:
+        """Make room for the next proposal, at numbers that are the same every time; gives its."""
+        if self._held >= MOST_TRIALS:
+            before, self._study = self._study, self._new_study()
+            telling = before.get_trials(
+                deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
+            )
+            self._study.add_trials(telling[-KEPT_TRIALS:])
+            self._held = len(telling[-KEPT_TRIALS:])
+        self._held += 1
+        self._next_number += 1
+        return self._next_number - 1
 
     @property
     def wants_direct(self) -> bool:
@@ -154,7 +158,7 @@ class Proposer:
 
     def enqueue(self, architecture: Architecture) -> None:
         """Make an architecture the next proposal."""
-        self._study.enqueue_trial(dict(self._space.encode(architecture)))
+        self._wanted = dict(self._space.encode(architecture))
 
     def direct_rng(self) -> random.Random:
         """The random numbers for drawing the next candidate directly."""

@@ -27,15 +27,18 @@ class Seen:
         self._rows.add(row.tobytes())
         self._ids.add(self._ground.compiled.decode(row).id)
 
+    def is_new(self, row: Rows) -> bool:
+        """Whether its architecture was not seen; two encodings may be one architecture."""
+        if row.tobytes() in self._rows:
+            return False
+        if self._ground.compiled.decode(row).id not in self._ids:
+            return True
+        self._rows.add(row.tobytes())
+        return False
+
     def first_new(self, rows: Iterable[Rows]) -> Rows | None:
-        """The first row whose architecture was not seen; two encodings may be one architecture."""
-        for row in rows:
-            if row.tobytes() in self._rows:
-                continue
-            if self._ground.compiled.decode(row).id not in self._ids:
-                return row
-            self._rows.add(row.tobytes())
-        return None
+        """The first row whose architecture was not seen."""
+        return next((row for row in rows if self.is_new(row)), None)
 
 
 class Strategy(Protocol):
@@ -144,7 +147,7 @@ class RowSampler(optuna.samplers.BaseSampler):
         """Hear what became of a trial, also of one that is replayed from records."""
         if not trial.params:
             return
-        row = _row(self._ground, trial.params)
+        row = row_of_options(self._ground, trial.params)
         self._seen.add(row)
         scores = trial.user_attrs.get(SCORES) if state == TrialState.COMPLETE else None
         self._strategy.learn(trial.number, row, scores)
@@ -156,7 +159,8 @@ def _options(ground: Ground, row: Rows) -> dict[str, Option]:
     return {name: options[index] for name, options, index in named}
 
 
-def _row(ground: Ground, params: Mapping[str, Option]) -> Rows:
+def row_of_options(ground: Ground, params: Mapping[str, Option]) -> Rows:
+    """(choices,) the canonical row of all choices of a trial."""
     compiled = ground.compiled
     index = [
         next(at for at, option in enumerate(options) if _same(option, params[name]))

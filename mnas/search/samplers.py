@@ -5,6 +5,7 @@ draw after a resume; one with seed f(search seed, number) proposes as if nothing
 samplers are made anew for every proposal; ours, which keep what they learned, get new numbers.
 """
 
+import functools
 import importlib
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,8 @@ from mnas.arch import MnasError, UnknownNameError
 from mnas.search.evolution import Evolution
 from mnas.search.greybox import Greybox
 from mnas.search.ground import Ground
-from mnas.search.row_sampler import RandomStrategy, RowSampler
+from mnas.search.row_sampler import RandomStrategy, RowSampler, Seen
+from mnas.search.tpe import Tpe
 
 SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
 # Optuna's 50 would be half of a search of 100 trainings.
@@ -39,14 +41,7 @@ def _greybox(ground: Ground) -> SamplerFactory:
 
 
 def _tpe(ground: Ground) -> SamplerFactory:
-    # Defaults are named: they changed in Optuna 5 and may change again.
-    return lambda seed: optuna.samplers.TPESampler(
-        seed=seed,
-        multivariate=True,
-        constant_liar=True,
-        n_startup_trials=10,
-        n_ei_candidates=24,
-    )
+    return functools.partial(Tpe, ground=ground, seen=Seen(ground))
 
 
 class OrderedNSGAII(optuna.samplers.NSGAIISampler):

@@ -67,6 +67,7 @@ def make_loop(space):
     """A trial loop over the tiny space; every part can be replaced."""
 
     def make(store, *, trials=12, epochs=(1, 3), budget_ms=None, sampler="tpe", **parts):
+        where = parts.pop("space", space)
         objectives = Objectives(targets=("cpu",), with_latency=True)
         limits = Limits(
             predictors={"cpu": FormulaPredictor()},
@@ -79,14 +80,12 @@ def make_loop(space):
                 seed=parts.pop("seed", 0),
                 patience=parts.pop("patience", None),
             ),
-            space=parts.pop("space", space),
+            space=where,
             limits=limits,
             objectives=objectives,
             proposer=Proposer(
-                parts.pop("proposer_space", space),
-                sampler_factory(
-                    sampler, Ground(parts.pop("sampled_space", space), limits, objectives)
-                ),
+                where,
+                sampler_factory(sampler, Ground(where, limits, objectives)),
                 seed=0,
                 directions=objectives.directions,
             ),

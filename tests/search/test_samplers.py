@@ -46,6 +46,13 @@ def test_our_samplers_propose_nothing_twice(make_loop, sampler):
         assert [record.number for record in store.all()] == list(range(40))
 
 
+def test_tpe_rarely_proposes_what_it_was_told_of(make_loop):
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=60, epochs=(1,), sampler="tpe").run()
+
+        assert store.all()[-1].number < 75
+
+
 @pytest.mark.parametrize("sampler", OURS)
 def test_workers_get_different_networks_at_the_same_time(make_loop, sampler):
     executor = FormulaExecutor(slots=6)

@@ -56,9 +56,15 @@ def test_only_the_better_part_climbs_to_the_next_rung(make_loop):
         assert 0 < len(second) < len(first) / 2
 
 
+# Samplers of ours, and one of somebody else.
+EVERY = (*SAMPLERS, "optuna.samplers:TPESampler")
+
+
 @pytest.fixture
 def young_populations(monkeypatch):
-    """So that short searches have several generations."""
+    """So that short searches have several generations, and studies that are begun anew."""
+    monkeypatch.setattr("mnas.search.proposing.MOST_TRIALS", 12)
+    monkeypatch.setattr("mnas.search.proposing.KEPT_TRIALS", 10)
     monkeypatch.setattr("mnas.search.samplers.NSGA2_POPULATION", 4)
     monkeypatch.setattr("mnas.search.evolution.POPULATION", 5)
     monkeypatch.setattr("mnas.search.evolution.TOURNAMENT", 3)
@@ -66,7 +72,7 @@ def young_populations(monkeypatch):
 
 
 @pytest.mark.usefixtures("young_populations")
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_same_seed_gives_the_same_records(make_loop, sampler):
     found = []
     for _ in range(2):
@@ -78,8 +84,25 @@ def test_same_seed_gives_the_same_records(make_loop, sampler):
 
 
 @pytest.mark.usefixtures("young_populations")
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("dies_after", [0, 1, 5, 11, 13])
+@pytest.mark.parametrize("sampler", EVERY)
+def test_more_workers_give_an_architecture_the_score_that_one_gives_it(make_loop, sampler):
+    scores = []
+    for slots in (1, 4):
+        with RecordStore(":memory:") as store:
+            executor = FormulaExecutor(slots=slots)
+            make_loop(store, trials=14, budget_ms=0.2, sampler=sampler, executor=executor).run()
+            trained = [record for record in store.all() if record.rung is not None]
+            scores.append({(each.id, each.rung): (each.accuracy, each.seed) for each in trained})
+            assert len(trained) == len(scores[-1])
+    both = scores[0].keys() & scores[1].keys()
+
+    assert len({architecture for architecture, _ in both}) >= 3
+    assert {each: scores[0][each] for each in both} == {each: scores[1][each] for each in both}
+
+
+@pytest.mark.usefixtures("young_populations")
+@pytest.mark.parametrize("sampler", EVERY)
+@pytest.mark.parametrize("dies_after", [0, 5, 13])
 def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
     make_loop, tmp_path, sampler, dies_after
 ):
@@ -163,7 +186,7 @@ def test_used_up_space_ends_the_search(make_loop, tmp_path):
     )
     two = load_space(path)
     with RecordStore(":memory:") as store:
-        make_loop(store, trials=10, space=two, proposer_space=two).run()
+        make_loop(store, trials=10, space=two).run()
 
         assert len({record.id for record in store.all()}) == 2
 
