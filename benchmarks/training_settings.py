@@ -13,6 +13,7 @@ from torch import nn
 
 from mnas.arch import Architecture, count
 from mnas.nets import build
+from mnas.training.depthwise import pad_small_maps_first
 
 BATCH = 64
 
@@ -22,6 +23,7 @@ class Setting:
     """How a training step is computed."""
 
     channels_last: bool = True
+    pads_small_maps_first: bool = False
     bf16: bool = False
     is_compiled: bool = False
     threads: int = 1
@@ -31,6 +33,7 @@ class Setting:
 SETTINGS = {
     "contiguous": Setting(channels_last=False),
     "channels_last": Setting(),
+    "channels_last, small maps padded first": Setting(pads_small_maps_first=True),
     "channels_last, bf16 autocast": Setting(bf16=True),
     "channels_last, torch.compile": Setting(is_compiled=True),
     "channels_last, 2 threads": Setting(threads=2),
@@ -49,6 +52,8 @@ def prepare(arch: Architecture, setting: Setting) -> float:
     images = torch.randn(BATCH, arch.input.channels, side, side).to(memory_format=order)
     labels = torch.randint(0, arch.num_classes, (BATCH,))
     module: nn.Module = build(arch).to(memory_format=order)  # type: ignore[call-overload]
+    if setting.pads_small_maps_first:
+        pad_small_maps_first(module)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, nesterov=True)
     called = torch.compile(module) if setting.is_compiled else module
 

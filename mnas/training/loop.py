@@ -16,6 +16,7 @@ from mnas.arch import Architecture, MnasError
 from mnas.nets import build
 from mnas.training.augmenting import augmented, mixed
 from mnas.training.batches import Images, stream
+from mnas.training.depthwise import pad_small_maps_first
 from mnas.training.devices import CPU, Device
 from mnas.training.recipes import Method, RecipeError
 from mnas.training.team import ALONE, Team
@@ -63,6 +64,8 @@ class Training:
             module = build(arch)
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this overload
         self.module: nn.Module = module.to(device.place)
+        if device.place.type == "cpu":
+            pad_small_maps_first(self.module)
         self.epochs_done = 0
         self._device, self._team = device, team
         self._scaler = torch.amp.GradScaler(device.place.type, enabled=device.scales_gradients)
