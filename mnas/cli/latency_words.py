@@ -11,7 +11,7 @@ from mnas.cli.wording import counted, milliseconds, percent
 
 if TYPE_CHECKING:
     from mnas.arch import Architecture
-    from mnas.latency import Interval, LatencyTable
+    from mnas.latency import Interval, LatencyTable, MissingError
 
 _MOST_SHOWN_FIELDS = 60  # characters of a block's other fields
 
@@ -61,13 +61,21 @@ def warnings_of(table: "LatencyTable") -> Iterator[str]:
 
 def _left_out(table: "LatencyTable") -> Iterator[tuple[str, str]]:
     """What predicting the blocks costs that were left out, as it was asked for."""
-    if table.left_out:
+    if table.left_out is None:
+        yield "predicted", "nobody knows how many more: the merged tables do not tell"
+    elif table.left_out:
         error = table.missing_error()
         yield (
             "predicted",
             f"{counted(table.left_out, 'block')} more, from these; left-out blocks are off by "
-            f"{percent(error.mean)} on average, 90 % of them by less than {percent(error.margin)}",
+            f"{_mean_error(error)}, 90 % of them by less than {percent(error.margin)}",
         )
+
+
+def _mean_error(error: "MissingError") -> str:
+    """With its interval, which is wide where few blocks were measured."""
+    low, high = 100 * error.low, 100 * error.high
+    return f"{percent(error.mean)} on average (90 % interval {low:.1f} to {high:.1f})"
 
 
 def predicted_words(
@@ -78,14 +86,14 @@ def predicted_words(
     error = table.missing_error()
     yield paragraph(
         f"{percent(share)} of it is of {counted(len(blocks), 'block')} that the table did not "
-        f"measure; predicted blocks are off by {percent(error.mean)} on average:"
+        f"measure; blocks like the measured ones are off by {_mean_error(error)}:"
     )
-    slowest = max(row.ms for row in table.rows if row.ms is not None)
-    beyond = sum(ms > slowest for ms in blocks.values())
+    beyond = _margins_beyond(table, arch, blocks)
     if beyond:
         yield paragraph(
-            f"{counted(beyond, 'block')} of these would take longer than any that was measured: "
-            "that error and the margin do not speak of blocks outside the measured range."
+            f"{counted(len(beyond), 'block')} of these lies outside the range of what was "
+            f"measured, where errors grow: up to {percent(max(beyond))} for one of them. The "
+            "margin is widened by that."
         )
     yield from table_of(
         ("", "", ""),
@@ -96,6 +104,18 @@ def predicted_words(
             )
         ],
     )
+
+
+def _margins_beyond(
+    table: "LatencyTable", arch: "Architecture", places: Container[str]
+) -> list[float]:
+    planned = plan(arch)
+    found = (
+        table.margin_beyond(block)
+        for place, block in zip(planned.places, planned.blocks, strict=True)
+        if place in places
+    )
+    return [margin for margin in found if margin is not None]
 
 
 def _words_of_places(

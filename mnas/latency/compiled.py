@@ -63,6 +63,10 @@ class CompiledLatency:
     def _unmeasured(self) -> Callable[[Rows], Numbers]:
         return self._choices.block_sum(lambda block: self._predictor.cost_of(block)[1])
 
+    @functools.cached_property
+    def _stretched(self) -> Callable[[Rows], Numbers]:
+        return self._choices.block_sum(lambda block: self._predictor.stretched_cost_of(block)[0])
+
     def _raw(self, rows: Rows) -> Numbers:
         return self._predictor.empty_ms + self._sum(rows)
 
@@ -71,9 +75,12 @@ class CompiledLatency:
         return np.maximum(calibration.scale * raw + calibration.offset_ms, raw / 10)
 
     def _margins(self, rows: Rows) -> Numbers:
-        if self._predictor.margin is None:
+        predictor, margin = self._predictor, self._predictor.margin
+        if margin is None:
             return np.full(len(rows), np.nan)
         shares = self.predicted_share(rows)
         if not shares.any():
-            return np.full(len(rows), self._predictor.margin)
-        return self._predictor.margin + shares * self._predictor.missing_error.margin
+            return np.full(len(rows), margin)
+        error = predictor.missing_error
+        beyond = error.margin * np.maximum(0.0, shares - predictor.verified_share)
+        return margin + beyond + error.growth * (self._stretched(rows) / self._raw(rows))

@@ -6,7 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from mnas.arch import Architecture, PlannedBlock, planned_from_key
 from mnas.latency.chains import Chains
-from mnas.latency.missing import MissingBlockModel, MissingError, fit_missing_model
+from mnas.latency.missing import (
+    MissingBlockModel,
+    MissingError,
+    fit_missing_model,
+    missing_error_of,
+)
 from mnas.latency.target import Calibration, Latency, Verification
 
 COVERAGE = 0.9
@@ -26,6 +31,8 @@ class NetworkPredictor:
         empty_ms: Milliseconds of the empty call.
         calibration: Correction of the sum; None for none.
         margin: Half the 90 % interval as a fraction of the prediction; None if unknown.
+        verified_share: Mean part of the sums, among the networks that the margin comes from, of
+            blocks that were not measured: what they err by is in the margin already.
     """
 
     def __init__(
@@ -34,14 +41,18 @@ class NetworkPredictor:
         empty_ms: float,
         calibration: Calibration | None,
         margin: float | None,
+        verified_share: float = 0.0,
     ) -> None:
         self._measured_ms = dict(measured_ms)
         self._cost_ms = {key: _in_steps(ms) for key, ms in measured_ms.items()}
         self._predicted_ms: dict[str, float] = {}
+        self._stretched_ms: dict[str, float] = {}  # only blocks outside of the measured ones
         self._chains = Chains(self.cost_of)
+        self._stretched = Chains(self.stretched_cost_of)
         self.empty_ms = _in_steps(empty_ms)
         self.calibration = calibration or Calibration(scale=1.0, offset_ms=0.0)
         self.margin = margin
+        self.verified_share = verified_share
 
     def cost_of(self, block: PlannedBlock) -> tuple[float, float]:
         """What a block adds to a network's sum, and the part of it that was not measured."""
@@ -61,8 +72,25 @@ class NetworkPredictor:
             if block.key not in self._cost_ms and block.key not in self._predicted_ms
         }
         if missing:
-            found = self._missing_model.predict_ms(list(missing.values()))
-            self._predicted_ms.update(zip(missing, map(_in_steps, found.tolist()), strict=True))
+            model, blocks_missing = self._missing_model, list(missing.values())
+            found = [_in_steps(ms) for ms in model.predict_ms(blocks_missing).tolist()]
+            self._predicted_ms.update(zip(missing, found, strict=True))
+            distances = model.distances(blocks_missing).tolist()
+            self._stretched_ms.update(
+                (key, _in_steps(ms * distance))
+                for key, ms, distance in zip(missing, found, distances, strict=True)
+                if distance
+            )
+
+    def stretched_cost_of(self, block: PlannedBlock) -> tuple[float, float]:
+        """What a block adds, times its distance from the measured ones; and nothing."""
+        self.cost_of(block)
+        return self._stretched_ms.get(block.key, 0.0), 0.0
+
+    def distance_of(self, block: PlannedBlock) -> float:
+        """How far a block lies outside of the measured ones; see `MissingBlockModel.distances`."""
+        cost, _ = self.cost_of(block)
+        return self._stretched_ms.get(block.key, 0.0) / cost
 
     def raw_ms(self, blocks: Iterable[PlannedBlock]) -> tuple[float, float]:
         """The sum of a network before any correction, and the part of it that was not measured."""
@@ -84,8 +112,13 @@ class NetworkPredictor:
         ms, share = self.calibration.apply(raw), unmeasured / raw
         if self.margin is None:
             return Latency(ms=ms, low_ms=None, high_ms=None, predicted_share=share)
-        # Errors of predicted blocks may all have one sign, so their margins add up.
-        margin = self.margin + (share * self.missing_error.margin if share else 0.0)
+        margin = self.margin
+        if share:
+            # Errors of predicted blocks may all have one sign, so their margins add up.
+            error = self.missing_error
+            margin += error.margin * max(0.0, share - self.verified_share)
+            if self._stretched_ms:
+                margin += error.growth * (self._stretched.sums(arch)[0] / raw)
         return Latency(
             ms=ms,
             low_ms=ms * max(0.0, 1 - margin),
@@ -93,16 +126,18 @@ class NetworkPredictor:
             predicted_share=share,
         )
 
-    @property
+    @functools.cached_property
     def missing_error(self) -> MissingError:
         """What predicted blocks err by."""
-        return self._missing_model.error
+        return missing_error_of(*self._measured())
 
     @functools.cached_property
     def _missing_model(self) -> MissingBlockModel:
-        return fit_missing_model(
-            [planned_from_key(key) for key in self._measured_ms], list(self._measured_ms.values())
-        )
+        return fit_missing_model(*self._measured())
+
+    def _measured(self) -> tuple[list[PlannedBlock], list[float]]:
+        blocks = [planned_from_key(key) for key in self._measured_ms]
+        return blocks, list(self._measured_ms.values())
 
 
 def _in_steps(ms: float) -> float:

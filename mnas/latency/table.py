@@ -54,7 +54,8 @@ class LatencyTable:
         empty_wall_ms: The same in wall time.
         space: Name and digest of the search space; empty if unknown.
         also: Ids of networks whose blocks were measured besides the space's.
-        left_out: How many reachable blocks were left to be predicted, as it was asked for.
+        left_out: How many reachable blocks were left to be predicted, as it was asked for; None
+            if tables were merged that do not tell.
         protocol: Settings the measurement was made with.
         pinned: What the runtime was set to: precision, threads and the like.
         drift: How much slower the reference block ever was than at its fastest, as a fraction.
@@ -77,7 +78,7 @@ class LatencyTable:
     empty_wall_ms: float = 0.0
     space: Mapping[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
-    left_out: int = 0
+    left_out: int | None = 0
     protocol: Mapping[str, float] = field(default_factory=dict)
     pinned: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     drift: float | None = None
@@ -192,8 +193,18 @@ class LatencyTable:
         return self._predictor().cost_of(block)[0]
 
     def missing_error(self) -> MissingError:
-        """What predicting a block that was not measured costs; fits the model, for a second."""
+        """What predicting a block that was not measured costs; takes seconds, once."""
         return self._predictor().missing_error
+
+    def margin_beyond(self, block: PlannedBlock) -> float | None:
+        """The 90 % margin of a block's own prediction, if it lies outside of what was measured.
+
+        Returns:
+            A fraction, which grows with the distance; None for a block that was measured, or is
+            like those that were.
+        """
+        distance = self._predictor().distance_of(block)
+        return self.missing_error().margin_at(distance) if distance else None
 
     def require(self, target: Target) -> None:
         """Refuse a target that this table was not measured for.
@@ -224,10 +235,11 @@ class LatencyTable:
     def _predictor(self) -> NetworkPredictor:
         """Made once; a list because the table itself is immutable."""
         if not self._predictors:
-            margin = None
+            margin, share = None, 0.0
             if self.verification is not None and self.calibration is not None:
                 margin = conformal_margin(held_out_residuals(self.verification, self.calibration))
+                share = self.verification.predicted_share
             self._predictors.append(
-                NetworkPredictor(self._measured(), self.empty_ms, self.calibration, margin)
+                NetworkPredictor(self._measured(), self.empty_ms, self.calibration, margin, share)
             )
         return self._predictors[0]

@@ -12,10 +12,11 @@ import pytest
 
 from mnas.arch import Architecture, layer_macs, plan
 from mnas.latency import LatencyTable, TableRow, Target
+from mnas.latency.accuracy import judge
 from mnas.latency.features import FEATURES, features_of
-from mnas.latency.missing import fit_missing_model
+from mnas.latency.missing import MissingError, fit_missing_model, missing_error_of
 from mnas.latency.prediction import conformal_margin
-from mnas.latency.target import Calibration
+from mnas.latency.target import Calibration, VerifiedNetwork
 
 EMPTY_MS = 0.005
 
@@ -119,13 +120,67 @@ def test_blocks_left_out_are_predicted_better_than_from_macs_alone(blocks):
     macs = np.array([[sum(map(layer_macs, blocks[key].layers)), 1.0] for key in keys])
     line, *_ = np.linalg.lstsq(macs[: len(inside)], [cost(blocks[k]) for k in inside], rcond=None)
 
-    model = fit_missing_model([blocks[k] for k in inside], [cost(blocks[k]) for k in inside])
+    measured = [blocks[k] for k in inside], [cost(blocks[k]) for k in inside]
+    model, found = fit_missing_model(*measured), missing_error_of(*measured)
 
     error = np.mean(np.abs(model.predict_ms([blocks[k] for k in outside]) - truth) / truth)
     baseline = np.mean(np.abs(macs[len(inside) :] @ line - truth) / truth)
     assert error < 0.1
     assert error < baseline / 2
-    assert model.error.mean < model.error.margin < 0.3
+    assert found.low < found.mean < found.high
+    assert found.mean < found.margin < 0.3
+
+
+def bent(block):
+    """Times that grow faster than any feature: what extrapolating from small blocks gets wrong."""
+    return cost_of(block) ** 1.15
+
+
+def test_the_margin_of_blocks_beyond_the_measured_ones_covers_them(blocks):
+    ordered = sorted(blocks.values(), key=bent)
+    inside, slowest = ordered[: len(ordered) * 4 // 5], ordered[len(ordered) * 4 // 5 :]
+    measured = inside, [bent(block) for block in inside]
+    model, error = fit_missing_model(*measured), missing_error_of(*measured)
+
+    predicted = model.predict_ms(slowest)
+    off = np.abs(np.array([bent(block) for block in slowest]) - predicted) / predicted
+    widened = np.array([error.margin_at(distance) for distance in model.distances(slowest)])
+
+    assert (off <= error.margin).mean() < 0.8  # what blocks like the measured ones err by
+    assert (off <= widened).mean() >= 0.9
+    assert not model.distances(inside).any()
+
+
+def test_what_few_blocks_promise_is_wide(blocks):
+    few = dict(list(blocks.items())[:12]).values()
+
+    error = missing_error_of(list(few), [bent(block) for block in few])
+
+    assert error.margin >= error.high
+    assert missing_error_of([next(iter(few))], [1.0]) == MissingError(
+        mean=1.0, low=0.0, high=1.0, margin=1.0, growth=1.0
+    )
+
+
+def test_what_the_verification_shows_of_predicted_blocks_is_not_added_again(space, blocks):
+    known = dict(list(blocks.items())[::2])
+    networks = tuple(
+        VerifiedNetwork(
+            id=str(n), resolution=16, macs=n, predicted_ms=1.0, measured_ms=1.0 + 0.001 * n,
+            fitted=n < 5,
+        )
+        for n in range(40)
+    )  # fmt: skip
+    verified = table_of(
+        known,
+        cost=bent,
+        calibration=Calibration(scale=1.0, offset_ms=0.0),
+        verification=judge(networks, noise_floor=0.01, predicted_share=0.6),
+    )
+    arch = space.sample(random.Random(3))
+    latency = verified.predict(arch)
+    assert 0 < latency.predicted_share < 0.6
+    assert latency.high_ms / latency.ms - 1 == pytest.approx(verified._predictor().margin)
 
 
 def test_predictions_of_missing_blocks_are_above_zero_however_small_the_block(blocks):
