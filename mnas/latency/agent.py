@@ -366,8 +366,8 @@ class Rows:
 # --- the worker: times in passes of random order
 
 
-def work(job: dict[str, Any], folder: Path, rows: Rows) -> None:
-    """Time everything that is not settled; writes a line before and after each model."""
+def work(job: dict[str, Any], folder: Path, rows: Rows, out: IO[str]) -> None:
+    """Time everything that is not settled; `out` gets a line before and after each model."""
     models = {model["key"]: model for model in job["models"]}
     blocks = [key for key, model in models.items() if model["role"] == "block"]
     rng = random.Random(job["seed"])
@@ -377,7 +377,7 @@ def work(job: dict[str, Any], folder: Path, rows: Rows) -> None:
 
     def visit(key: str, model: dict[str, Any]) -> bool:
         nonlocal failed_in_a_row
-        _say({"begin": key})
+        _put(out, {"begin": key})
         try:
             ms, wall_ms = timer(model)
         except Exception as error:  # whatever a runtime raises for one model, the others go on
@@ -386,7 +386,7 @@ def work(job: dict[str, Any], folder: Path, rows: Rows) -> None:
         else:
             row = {"key": key, "ms": ms, "wall_ms": wall_ms}
         rows.take(row)
-        _say(row)
+        _put(out, row)
         failed_in_a_row = failed_in_a_row + 1 if "failed" in row else 0
         return "failed" not in row
 
@@ -448,9 +448,14 @@ def _timer(job: dict[str, Any], folder: Path) -> Callable[[dict[str, Any]], tupl
     return by_runtime
 
 
-def _say(row: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(row) + "\n")
-    sys.stdout.flush()
+def _own_stdout() -> IO[str]:
+    """Where rows go. Whatever else is printed here, by a runtime or in C, goes to stderr.
+
+    It stays open until the process ends: its end is what tells the supervisor so.
+    """
+    rows = os.fdopen(os.dup(1), "w", encoding="utf-8", closefd=False)
+    os.dup2(2, 1)
+    return rows
 
 
 # --- the supervisor: keeps the worker alive and the rows
@@ -517,10 +522,21 @@ def _follow(
                 return begun, None
             *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
-                row = json.loads(line)
+                row = _row_in(line)
+                if row is None:
+                    continue
                 begun = row.get("begin")
                 if begun is None:
                     rows.append(_put(out, row))
+
+
+def _row_in(line: bytes) -> dict[str, Any] | None:
+    """A worker's row; None for what a program that the runtime started wrote between them."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _put(out: IO[str], row: dict[str, Any]) -> str:
@@ -633,29 +649,30 @@ def main() -> None:
     parser.add_argument("--folder", help="the job; the folder of this file unless it is said")
     parser.add_argument("--work", metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    out = _own_stdout()
     folder = Path(arguments.work or arguments.folder or Path(__file__).resolve().parent)
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     if arguments.work:
         rows = Rows()
         for line in sys.stdin:
             rows.take(json.loads(line))
-        work(job, folder, rows)
+        work(job, folder, rows, out)
         return
     if arguments.about:
-        _say({**about(job), **inventory(folder)})
+        _put(out, {**about(job), **inventory(folder)})
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the worker ends too
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
     if arguments.stream:
         past = sys.stdin.read().splitlines()
-        with only_one(folder, instead=True), alone(job, sys.stdout):
-            supervise(folder, job, past, sys.stdout)
+        with only_one(folder, instead=True), alone(job, out):
+            supervise(folder, job, past, out)
         return
     with only_one(folder, instead=False), alone(job, sys.stderr):
         kept = folder / "rows.jsonl"
         past = _sound_lines(kept)
-        with kept.open("a", encoding="utf-8") as out:
-            supervise(folder, job, past, out)
+        with kept.open("a", encoding="utf-8") as rows_here:
+            supervise(folder, job, past, rows_here)
         sys.stderr.write(f"done: bring {kept} back, or the whole folder\n")
 
 

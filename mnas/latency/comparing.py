@@ -11,6 +11,7 @@ from mnas.latency.accuracy import rank_correlation
 from mnas.latency.errors import TableMismatchError
 from mnas.latency.table import LatencyTable, TableRow
 from mnas.latency.target import Interval, Target
+from mnas.latency.timing import Settings
 
 _FEWEST_SHARED = 3
 _GRADES = {"measured": 0, "noisy": 1}  # a failed row comes after both
@@ -110,8 +111,8 @@ def merge_tables(
         force: Merge what does not fit together, too; the table then says so.
 
     Raises:
-        TableMismatchError: Targets, devices, runtime versions or protocols differ; names both
-            sides of each.
+        TableMismatchError: Targets, devices, runtime versions, protocols or empty calls differ;
+            names both sides of each.
         MnasError: Fewer than two tables.
     """
     if len(tables) < 2:
@@ -128,8 +129,6 @@ def merge_tables(
         if row.block not in rows or _grade(row) < _grade(rows[row.block]):
             rows[row.block] = row
     same_space = all(table.space == first.space for table in tables)
-    # Blocks that one left out may be what another measured.
-    reachable = max(len(table.rows) + table.left_out for table in tables)
     quickest = min(tables, key=lambda table: table.empty_ms)
     drifts = [table.drift for table in tables if table.drift is not None]
     dates = [table.measured_at for table in tables if table.measured_at is not None]
@@ -141,13 +140,28 @@ def merge_tables(
         empty_wall_ms=quickest.empty_wall_ms,
         space=first.space if same_space else {},
         also=tuple(sorted({name for table in tables for name in table.also})),
-        left_out=max(reachable - len(rows), 0) if same_space else 0,
+        left_out=_left_out(tables, len(rows)) if same_space else 0,
         drift=max(drifts, default=None),
         measured_at=max(dates, default=None),
         edited=any(table.edited for table in tables),
         forced=(*earlier, *problems),
         source=source,
     )
+
+
+def _left_out(tables: Sequence[LatencyTable], rows: int) -> int | None:
+    """How many blocks of one space none of some tables holds; None if they do not tell.
+
+    What one left out another may have measured, so numbers of blocks do not add up. Tables for
+    the same networks all count the same blocks, which are held or left out.
+    """
+    counted = {
+        None if table.left_out is None else len(table.rows) + table.left_out for table in tables
+    }
+    if len({table.also for table in tables}) == 1 and len(counted) == 1:
+        (every,) = counted
+        return None if every is None else every - rows
+    return None if any(table.left_out != 0 for table in tables) else 0
 
 
 def _compared(table: LatencyTable) -> ComparedTable:
@@ -207,10 +221,22 @@ def _differences(first: LatencyTable, other: LatencyTable) -> list[str]:
         )
         if one != another and not (what == "pinned" and not (one and another))  # older: unknown
     ]
+    if not _same_empty_call(first, other):
+        # Each row is what a block adds to the empty call of its own table.
+        pairs.append(("empty call in ms", first.empty_ms, other.empty_ms))
     return [
         f"{name} is {one!r} in {first.source} and {another!r} in {other.source}"
         for name, one, another in pairs
     ]
+
+
+def _same_empty_call(first: LatencyTable, other: LatencyTable) -> bool:
+    """Whether two empty calls agree as two passes of a block have to."""
+    settings = Settings()
+    agreement = min(table.protocol.get("agreement", settings.agreement) for table in (first, other))
+    apart_ms = abs(first.empty_ms - other.empty_ms)
+    least_ms = min(first.empty_ms, other.empty_ms)
+    return bool(apart_ms <= max(agreement * least_ms, settings.resolution_ms))
 
 
 def _grade(row: TableRow) -> tuple[int, float]:

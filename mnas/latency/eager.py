@@ -1,11 +1,14 @@
 """PyTorch as it is written: eager, channels_last, without gradients."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.backends import mkldnn
 
 from mnas.arch import BatchNorm, PlannedBlock
 from mnas.latency.errors import MeasuringError
@@ -14,6 +17,9 @@ from mnas.latency.target import Target
 from mnas.nets import build_block
 
 _NORM = BatchNorm(eps=1e-5, momentum=0.1)  # its constants do not change the time
+
+_PRECISION = "ieee"  # neither bf16 nor TF32 inside of products and convolutions
+_FAST_MATH = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 
 
 class EagerTorch:
@@ -24,16 +30,34 @@ class EagerTorch:
     file_format: str | None = None
 
     def pinned(self, target: Target) -> Pinned:
-        return {"threads": target.threads, "memory_format": "channels_last", "autocast": False}
+        return {
+            "threads": target.threads,
+            "memory_format": "channels_last",
+            "autocast": False,
+            "fp32_precision": _PRECISION,
+            "onednn_fast_math": False,
+        }
 
     @contextlib.contextmanager
     def hold(self, target: Target) -> Iterator[None]:
-        before = torch.get_num_threads()
+        """Pin threads and precision: processors that can would compute fp32 in bf16 or TF32.
+
+        Raises:
+            MeasuringError: The environment tells oneDNN to use fast math, which no call takes back.
+        """
+        _refuse_fast_math()
+        # torch's stubs leave these two out of the module.
+        parts: tuple[Any, ...] = (mkldnn.matmul, mkldnn.conv)  # type: ignore[attr-defined]
+        threads, before = torch.get_num_threads(), [part.fp32_precision for part in parts]
         torch.set_num_threads(target.threads)
+        for part in parts:
+            part.fp32_precision = _PRECISION
         try:
             yield
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
+            for part, precision in zip(parts, before, strict=True):
+                part.fp32_precision = precision
 
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
         module, image = module_of(blocks), image_for(blocks, target.batch)
@@ -49,6 +73,16 @@ class EagerTorch:
 
 
 RUNTIME = EagerTorch()
+
+
+def _refuse_fast_math() -> None:
+    for name in _FAST_MATH:
+        mode = os.environ.get(name, "STRICT")
+        if mode.upper() != "STRICT":
+            raise MeasuringError(
+                f"{name}={mode} lets PyTorch compute fp32 with fewer bits, so this would be no "
+                f"table of fp32: unset it (or {name}=STRICT) and measure again"
+            )
 
 
 def module_of(blocks: Sequence[PlannedBlock]) -> nn.Module:

@@ -27,7 +27,7 @@ _HEADER: dict[str, Any] = {
     "runtime_version": str,
     "space": dict[str, str],
     "also": tuple[str, ...],
-    "left_out": _Count,
+    "left_out": _Count | None,
     "measured_at": str | None,
     "protocol": dict[str, int | float],
     "pinned": dict[str, str | int | float | bool],

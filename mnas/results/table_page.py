@@ -245,7 +245,7 @@ def _measuring(measured: LatencyTable) -> Html:
     pinned: list[list[Child]] = [[name, str(value)] for name, value in measured.pinned.items()]
     rows: list[list[Child]] = [
         ["blocks", ", ".join(f"{number} {state}" for state, number in sorted(states.items()))],
-        ["left to be predicted", measured.left_out],
+        ["left to be predicted", "-" if measured.left_out is None else measured.left_out],
         ["an empty call", f"{measured.empty_ms:.4g}\u00a0ms"],
         [
             "drift of the reference block",

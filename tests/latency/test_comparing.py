@@ -108,3 +108,28 @@ def test_blocks_that_one_table_left_out_and_another_measured_are_not_left_out(ta
 
     assert merge_tables(halves, source="m.csv").left_out == 0
     assert merge_tables([halves[0], halves[0]], source="m.csv").left_out == halves[0].left_out
+    other = replace(halves[1], also=("0123456789ab",))
+    assert merge_tables([halves[0], other], source="m.csv").left_out is None
+
+
+def test_a_merge_that_cannot_tell_what_was_left_out_says_so_in_its_file(table, tmp_path):
+    parts = [
+        replace(table, rows=table.rows[:5], left_out=7),
+        replace(table, rows=table.rows[4:9], left_out=3),
+    ]
+    merge_tables(parts, source="m.csv").save(tmp_path / "m.csv")
+
+    assert LatencyTable.load(tmp_path / "m.csv").left_out is None
+
+
+def test_rows_over_different_empty_calls_are_not_mixed(table):
+    near = replace(table, empty_ms=0.0101, source="b.csv")
+    far = replace(table, empty_ms=0.02, source="b.csv")
+    table = replace(table, empty_ms=0.01)
+
+    assert merge_tables([table, near], source="m.csv").empty_ms == 0.01
+    message = r"empty call in ms is 0\.01 in a\.csv and 0\.02 in b\.csv"
+    with pytest.raises(TableMismatchError, match=f"{message}.*--force"):
+        merge_tables([table, far], source="m.csv")
+    (said,) = merge_tables([table, far], source="m.csv", force=True).forced
+    assert said == message.replace("\\", "")

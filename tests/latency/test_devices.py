@@ -400,6 +400,30 @@ def test_a_runtime_that_kills_its_process_costs_one_block(tiny_space, tmp_path, 
     assert failed.status == "failed: the runtime ended the process with signal SIGKILL"
 
 
+def test_a_runtime_that_prints_spoils_no_row(tiny_space, tmp_path, monkeypatch):
+    """From Python, from C, and from programs that it starts; where it is looked for, too."""
+    job = plan_job(tiny_space, Target(), tmp_path / "job", networks=0, settings=QUICK)
+    text = (job.folder / "agent.py").read_text()
+    noise = "    print('[1]'); os.system('echo loading'); os.write(1, b'raw')\n"
+    for begin in ('    """ONNX Runtime on the CPU', '    """What the session options above'):
+        head, found, tail = text.partition(begin)
+        line, _, rest = tail.partition("\n")
+        assert found
+        text = f"{head}{begin}{line}\n{noise}{rest}"
+    (tmp_path / "agent.py").write_text(text)
+    monkeypatch.setattr(agent, "__file__", str(tmp_path / "agent.py"))
+
+    table = run_job(job, tmp_path / "t.csv")
+
+    assert len(table.rows) == len(tiny_space.reachable_blocks())
+    assert {row.status.partition(":")[0] for row in table.rows} <= {"measured", "noisy"}
+
+
+def test_what_is_no_row_is_passed_over():
+    lines = (b"loading", b"3", b"[1]", b'{"key"', b'{"begin": "a"}')
+    assert [agent._row_in(line) for line in lines] == [None, None, None, None, {"begin": "a"}]
+
+
 def _killing(path):
     text = path.read_text()
     begin = '    """ONNX Runtime on the CPU'

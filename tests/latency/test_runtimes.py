@@ -37,6 +37,29 @@ class TestOnnxRuntime(RuntimeContract):
 class TestTorch(RuntimeContract):
     name = "torch"
 
+    def test_it_computes_in_full_fp32_whatever_the_process_is_set_to(self):
+        from torch.backends import mkldnn
+
+        parts = (mkldnn.matmul, mkldnn.conv)
+        before = [part.fp32_precision for part in parts]
+        try:
+            for part in parts:
+                part.fp32_precision = "bf16"
+            with self.runtime.hold(self.target):
+                assert [part.fp32_precision for part in parts] == ["ieee", "ieee"]
+            assert [part.fp32_precision for part in parts] == ["bf16", "bf16"]
+        finally:
+            for part, precision in zip(parts, before, strict=True):
+                part.fp32_precision = precision
+
+    def test_fast_math_in_the_environment_is_refused(self, monkeypatch):
+        monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+        with (
+            pytest.raises(MeasuringError, match="ONEDNN_DEFAULT_FPMATH_MODE=BF16 lets PyTorch"),
+            self.runtime.hold(self.target),
+        ):
+            pass
+
 
 @pytest.mark.external
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="no openvino")
