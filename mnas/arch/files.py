@@ -39,7 +39,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         )
         os.close(descriptor)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -50,12 +50,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         if error.filename not in (None, name):
             raise  # the writer failed at another file than this one
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _unwritable(path: Path, error: OSError) -> UnwritableFileError:
+def unwritable(path: Path, error: OSError) -> UnwritableFileError:
+    """What to raise when the system refuses to write a file: says which, and why."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        above = next((each for each in reversed(path.parents) if each.is_file()), path.parent)
+        return UnwritableFileError(f"cannot write {path}: {above} is a file, no folder")
     return UnwritableFileError(f"cannot write {path}: {error.strerror or error}")
 
 

@@ -111,6 +111,7 @@ def plan_table(
     with answering(as_json) as answer:
         from mnas.cli.latency_devices import plan_words, require_target, write_plan
         from mnas.latency import Target, plan_measurement, runtime_for
+        from mnas.latency.device import require_cores
 
         target = Target(runtime=runtime, threads=threads, dtype=dtype)
         require_target(where, python=python, device=device)
@@ -128,6 +129,7 @@ def plan_table(
             data_options = _data_options(num_classes, channels)
             answer.give(job, lambda: plan_words(job, space, data_options))
             return
+        require_cores(target)
         runtime_for(target)
         plan = plan_measurement(read_space(space, num_classes, channels), target, most=most)
         found = PlanAnswer(target=target, out=out, **asdict(plan))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mnas.arch import Architecture, PlannedBlock, UnwritableFileError, machine_lock
-from mnas.latency.device import describe_device
+from mnas.latency.device import describe_device, require_cores
 from mnas.latency.partial import PartialTable
 from mnas.latency.passes import EMPTY, Passes
 from mnas.latency.reachable import MeasurableSpace, blocks_to_measure
@@ -78,11 +78,14 @@ def measure_table(
         MeasuringError: Every block failed; tells the first reason. Or another process is measuring
             the same table.
         UnwritableFileError: The table or `OUT.partial` cannot be written.
+        MnasError: The target has more threads than this machine has cores.
     """
     if Path(out).is_dir():
         raise UnwritableFileError(f"cannot write {os.fspath(out)}: it is a folder; name a file")
     settings = settings or Settings()
-    runtime = runtime or runtime_for(target)
+    if runtime is None:
+        require_cores(target)
+        runtime = runtime_for(target)
     blocks, left_out = blocks_to_measure(space, also, most=most)
     device, pinned = describe_device(), runtime.pinned(target)
     header = {

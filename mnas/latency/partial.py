@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from mnas.arch import UnwritableFileError
+from mnas.arch.files import unwritable
 from mnas.latency.errors import MeasuringError, TableMismatchError
 from mnas.latency.timing import PassTime
 
@@ -51,7 +52,7 @@ class PartialTable:
             self._file = path.open("ab", buffering=0)  # a row is in the file or lost, never between
             self._begin(header)
         except OSError as error:
-            raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from error
+            raise unwritable(path, error) from error
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from mnas.arch import UnwritableFileError
+from mnas.arch import MnasError, UnwritableFileError, write_atomically
 from mnas.latency import LatencyTable, Settings, Target, measure_table
 
 FEW = Settings(passes=2, most_passes=4, group_ms=0.001)
@@ -114,3 +114,20 @@ def test_a_killed_process_loses_at_most_the_block_it_was_timing(tmp_path):
     assert len(kept) > 10
     assert len(LatencyTable.load(out).rows) == 60
     assert not partial.exists()
+
+
+def test_a_folder_that_is_a_file_is_said_to_be_one(space, machine, tmp_path):
+    (tmp_path / "t.csv").write_text("a file")
+    with pytest.raises(UnwritableFileError, match=r"t\.csv is a file, no folder"):
+        measure(space, machine, tmp_path / "t.csv" / "x.csv")
+    with pytest.raises(UnwritableFileError, match=r"t\.csv is a file, no folder"):
+        write_atomically(tmp_path / "t.csv" / "deep" / "x.csv", "text")
+    assert not machine.prepared
+
+
+def test_more_threads_than_cores_are_refused_before_anything_is_timed(space, tmp_path):
+    with pytest.raises(
+        MnasError, match=r"9999 threads are asked for, and this machine has \d+ log"
+    ):
+        measure_table(space, Target(threads=9999), tmp_path / "t.csv")
+    assert not list(tmp_path.iterdir())

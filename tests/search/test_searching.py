@@ -64,13 +64,14 @@ def experiment(space, tmp_path):
     return path
 
 
-def searched(experiment, *overrides, executor=None, out=None):
+def searched(experiment, *overrides, executor=None, out=None, **options):
     executor = executor or WeightsExecutor()
     return run_search(
         experiment,
         overrides,
         out=out or experiment.parent / "run",
         make_executor=lambda bench, experiment, directory: executor,
+        **options,
     )
 
 
@@ -213,8 +214,16 @@ def test_table_of_another_device_is_searched_with_and_nothing_is_timed_here(expe
     table = LatencyTable.load(experiment.parent / "table.csv")
     replace(table, device="a small board").save(experiment.parent / "board.csv")
 
-    verdict = searched(experiment, "targets.0.table=board.csv").verdict
+    steps = []
+    verdict = searched(experiment, "targets.0.table=board.csv", observer=steps.append).verdict
 
+    told = [step.text for step in steps if step.phase == "timing"]
+    assert told
+    assert all(
+        text.startswith("measured latency is not available here: the table is of a small board")
+        and text.endswith("budgets hold by the table alone")
+        for text in told
+    )
     assert verdict["winner"]["measured_ms"] is None
     assert verdict["winner"]["predicted_ms"] > 0
     assert not (experiment.parent / "run" / "timing.json").exists()
