@@ -91,9 +91,8 @@ def predicted_words(
     beyond = _margins_beyond(table, arch, blocks)
     if beyond:
         yield paragraph(
-            f"{counted(len(beyond), 'block')} of these lies outside the range of what was "
-            f"measured, where errors grow: up to {percent(max(beyond))} for one of them. The "
-            "margin is widened by that."
+            f"Outside the range of what was measured errors grow, and the margin with them: "
+            f"{counted(len(beyond), 'block')} of these, off by up to {percent(max(beyond))}."
         )
     yield from table_of(
         ("", "", ""),

@@ -33,6 +33,7 @@ def test_blocks_that_were_predicted_are_named_with_their_places(mnas, table_file
 
     assert said.code == 0, said.err
     assert "of it is of 16 blocks that the table did not measure" in said.out
+    assert "Outside the range of what was measured errors grow" in " ".join(said.out.split())
     assert "blocks.3" in said.out
     assert "takes 24 x 28 x 28" in said.out
     document = json.loads(
