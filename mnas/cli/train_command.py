@@ -1,6 +1,5 @@
 """`mnas train`: the full recipe, for weights that are deployed."""
 
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +73,7 @@ def train(
         from mnas.search import train_architecture, train_run
         from mnas.training import metrics_logger
 
-        loggers = [metrics_logger(name) for name in log or []]
+        loggers = [metrics_logger(name) for name in dict.fromkeys(log or [])]
         arch = None if of_run else read_architecture(subject)
         with saved_when_interrupted(saved), reporter() as shown:
             progress = progress_of(shown, "training")
@@ -93,7 +92,6 @@ def train(
                     overrides or (),
                     data=spec_of(data or ""),
                     directory=out or Path(),
-                    threads=max((os.cpu_count() or 1) // processes, 1),
                     processes=processes,
                     loggers=loggers,
                     progress=progress,

@@ -36,13 +36,26 @@ def write_training_page(directory: str | os.PathLike[str]) -> Path:
         UnwritableFileError: The page cannot be written.
     """
     folder = Path(directory)
+    try:
+        text = _page(folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingFilesError(
+            f"metrics.csv or training.json in {folder} is not what a training writes "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    path = folder / "training.html"
+    write_atomically(path, text)
+    return path
+
+
+def _page(folder: Path) -> str:
     metrics, document = _metrics(folder / "metrics.csv"), _document(folder / "training.json")
     name = document["architecture"]["name"] if document else folder.name
     best = max(  # of equally good ones the latest
         zip(metrics["val_accuracy"], metrics["epoch"], strict=True)
     )
     seconds = float(metrics["seconds"].sum())
-    text = page(
+    return page(
         title=f"{name}: an mnas training",
         kicker="mnas training",
         heading=name,
@@ -53,9 +66,6 @@ def write_training_page(directory: str | os.PathLike[str]) -> Path:
             *_how(document),
         ],
     )
-    path = folder / "training.html"
-    write_atomically(path, text)
-    return path
 
 
 def _metrics(path: Path) -> pd.DataFrame:
@@ -68,7 +78,7 @@ def _metrics(path: Path) -> pd.DataFrame:
             f"{path} is not the table of a training: it must have rows, and the columns "
             f"{', '.join(sorted(_COLUMNS))}; got {', '.join(map(str, metrics.columns))}"
         )
-    return metrics
+    return metrics.astype(dict.fromkeys(_COLUMNS, float)).astype({"epoch": int})
 
 
 def _document(path: Path) -> Mapping[str, Any] | None:

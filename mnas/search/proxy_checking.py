@@ -2,8 +2,9 @@
 
 import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mnas.arch import Architecture, count
 from mnas.results.proxy_checks import (
@@ -14,7 +15,7 @@ from mnas.results.proxy_checks import (
     write_check,
 )
 from mnas.search.experiment import Experiment, load_experiment
-from mnas.search.holding import hold_run
+from mnas.search.holding import hold_run, refuse_held
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.overrides import InvalidExperimentError
 from mnas.search.performing import perform_all
@@ -74,7 +75,13 @@ def check_proxy(
             f"a proxy check needs {FEWEST_NETWORKS} to {MOST_NETWORKS} networks and at least 1 "
             f"seed; got {networks} and {seeds}"
         )
-    length = epochs or max(experiment.confirm.epochs, 3 * experiment.proxy.epochs[-1])
+    highest = experiment.proxy.epochs[-1]
+    length = max(experiment.confirm.epochs, 3 * highest) if epochs is None else epochs
+    if length <= highest:
+        raise InvalidExperimentError(
+            f"the longer training must be longer than the highest rung of {highest} epochs; got "
+            f"{length}"
+        )
     directory = _directory(path, experiment, out).resolve()
     prepared = prepare(experiment, observer)
     identity = {
@@ -84,19 +91,16 @@ def check_proxy(
         "seeds": seeds,
         "long_epochs": length,
         "seed": experiment.search.seed,
+        "threads": experiment.workers.cpus,
+        "device": experiment.workers.device,
     }
-    kept = read_check(directory)
-    if kept is not None and kept[0] != identity:
-        differing = sorted(name for name in identity if kept[0].get(name) != identity[name])
-        raise InvalidExperimentError(
-            f"{directory} holds another proxy check; it differs in {', '.join(differing)}. "
-            "Choose another folder with --out, or remove this one"
-        )
     chosen = stratified_networks(prepared.space, networks, experiment.search.seed)
     tasks = _tasks(chosen, experiment, seeds, length)
-    done = {_key(each): each for each in (kept[1] if kept is not None else ())}
+    refuse_held(directory)
+    _kept(directory, identity)  # another check is told before anything is written
     make_folder(directory)
     with hold_run(directory):
+        done = {_key(each): each for each in _kept(directory, identity)}
         _train(
             [task for task in tasks if _task_key(task) not in done],
             done,
@@ -108,6 +112,24 @@ def check_proxy(
             make_executor=make_executor,
         )
     return summarised(directory, identity, _in_order(tasks, done))
+
+
+def _kept(directory: Path, identity: dict[str, Any]) -> Sequence[CheckedTraining]:
+    """The trainings that this check has done already.
+
+    Raises:
+        InvalidExperimentError: The folder holds another check.
+    """
+    kept = read_check(directory)
+    if kept is None:
+        return ()
+    if kept[0] != identity:
+        differing = sorted(name for name in identity if kept[0].get(name) != identity[name])
+        raise InvalidExperimentError(
+            f"{directory} holds another proxy check; it differs in {', '.join(differing)}. "
+            "Choose another folder with --out, or remove this one"
+        )
+    return kept[1]
 
 
 def stratified_networks(space: SearchSpace, networks: int, seed: int) -> list[Architecture]:

@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, MnasError
 from mnas.arch.documents import faults_of
 from mnas.results import Run, write_training_page
 from mnas.search.experiment import load_experiment
@@ -19,12 +22,14 @@ from mnas.training import (
     DataSpec,
     FullRecipe,
     MetricsLogger,
+    OtherTrainingError,
     TrainedNetwork,
     load_data,
     train_network,
 )
 
 Progress = Callable[[int, int, str], None]
+_logger = logging.getLogger(__name__)
 _OF_A_RUN = ("train", "workers")  # what of an experiment may differ from the run's own
 
 
@@ -34,6 +39,8 @@ class _Request(Door):
     data: DataSpec
     train: FullRecipe = FullRecipe()
     seed: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1)]
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 def _silent(done: int, total: int, text: str) -> None:
@@ -86,14 +93,14 @@ def train_run(
     changed = f"-{experiment.train.digest}" if experiment.train != own.train else ""
     workers = experiment.workers
     folder = Path(directory) / "checkpoints" / f"train-{arch.id}{changed}"
-    with _drawn(folder):
+    with page_drawn_after(folder):
         return train_network(
             arch,
             data=_loaded(experiment.data, arch, progress),
             recipe=experiment.train,
             seed=experiment.search.seed,
             directory=folder,
-            threads=max(workers.cpus * workers.count // processes, 1),
+            threads=_share(workers.cpus * workers.count, processes),
             processes=processes,
             device=workers.device,
             loggers=loggers,
@@ -107,7 +114,6 @@ def train_architecture(
     *,
     data: DataSpec,
     directory: str | Path,
-    threads: int = 1,
     processes: int = 1,
     loggers: Sequence[MetricsLogger] = (),
     progress: Progress = _silent,
@@ -116,11 +122,11 @@ def train_architecture(
 
     Args:
         arch: Has the channels and classes of the data.
-        overrides: `key=value` texts: `train.epochs=20`, `data.val=5000`, `seed=1`, with the keys of
-            an experiment file's `train` and `data`.
-        data: Where the images are.
+        overrides: `key=value` texts: `train.epochs=20`, `data.val=5000` with the keys of an
+            experiment file's `train` and `data`; `seed=1`; `device=cuda`; `threads=4`, torch's
+            threads of each process, by default all processors that this process may use.
+        data: Where the images are and how they are divided.
         directory: Made if it is not there; gets weights, `training.json` and `training.html`.
-        threads: torch's threads of each process.
         processes: How many train it.
         loggers: Told each epoch's metrics as well.
         progress: Told epochs done, epochs in all, and one line.
@@ -133,16 +139,17 @@ def train_architecture(
         DataError: The data is not there.
         MnasError: As `train_network`.
     """
-    request = _requested(data, overrides)
-    with _drawn(Path(directory)):
+    request = _requested(data, list(overrides), threads=_share(_usable_cpus(), processes))
+    with page_drawn_after(Path(directory)):
         return train_network(
             arch,
             data=_loaded(request.data, arch, progress),
             recipe=request.train,
             seed=request.seed,
             directory=Path(directory),
-            threads=threads,
+            threads=request.threads,
             processes=processes,
+            device=request.device,
             loggers=loggers,
             progress=progress,
         )
@@ -158,18 +165,34 @@ def _require_of_a_run(overrides: list[str]) -> None:
             )
 
 
-def _requested(data: DataSpec, overrides: Iterable[str]) -> _Request:
+def _requested(data: DataSpec, overrides: list[str], *, threads: int) -> _Request:
     changes = [parse_override(text) for text in overrides]
-    document = {"data": {"source": data.source, "path": data.path}}
+    for change in changes:
+        if change.key in ("data", "data.source", "data.path"):
+            raise InvalidExperimentError(
+                f"{change.key} of an architecture document is said by --data SOURCE[:PATH]"
+            )
+    document: Any = {"data": asdict(data), "threads": threads}
     for change in changes:
         document = change.applied_to(document)
     try:
         return _Request.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
         raise InvalidExperimentError(
-            "this training (keys data, train and seed) cannot be done:",
+            "this training (keys data, train, seed, threads and device) cannot be done:",
             [told(fault, fault.place, changes) for fault in faults_of(error, _Request)],
         ) from None
+
+
+def _usable_cpus() -> int:
+    """Processors that this process may use: fewer than there are under taskset or a job system."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _share(cpus: int, processes: int) -> int:
+    return max(cpus // max(processes, 1), 1)
 
 
 def _loaded(spec: DataSpec, arch: Architecture, progress: Progress) -> Dataset:
@@ -182,10 +205,20 @@ def _loaded(spec: DataSpec, arch: Architecture, progress: Progress) -> Dataset:
 
 
 @contextlib.contextmanager
-def _drawn(directory: Path) -> Iterator[None]:
-    """Whatever ends a training, its page shows how far it came."""
+def page_drawn_after(directory: Path) -> Iterator[None]:
+    """However a training ends, its page shows how far it came.
+
+    Nothing that is wrong with the page hides how the training ended.
+    """
+    ours = True
     try:
         yield
+    except OtherTrainingError:
+        ours = False
+        raise
     finally:
-        if (directory / "metrics.csv").is_file():
-            write_training_page(directory)
+        if ours and (directory / "last.safetensors").is_file():
+            try:
+                write_training_page(directory)
+            except MnasError as error:
+                _logger.warning("the page of the training was not drawn: %s", error)

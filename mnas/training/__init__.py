@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mnas.training.course import OtherTrainingError
+    from mnas.training.course import OtherTrainingError, TrainingHeldError
     from mnas.training.dataset import Dataset, Split
     from mnas.training.devices import DeviceError, device_of
     from mnas.training.fitting import MisfitError
@@ -61,6 +61,7 @@ _HOMES = {
     "Split": "dataset",
     "TeamError": "team",
     "TrainedNetwork": "full",
+    "TrainingHeldError": "course",
     "WeightsError": "weights",
     "accuracy_from": "scores",
     "accuracy_of": "judging",
@@ -104,6 +105,7 @@ __all__ = [
     "Split",
     "TeamError",
     "TrainedNetwork",
+    "TrainingHeldError",
     "WeightsError",
     "accuracy_from",
     "accuracy_of",

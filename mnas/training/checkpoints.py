@@ -16,12 +16,16 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mnas.arch import Architecture, write_atomically
+from mnas.arch import Architecture, MnasError, write_atomically
 from mnas.training.dataset import Dataset
 from mnas.training.devices import Device
 from mnas.training.recipes import FullRecipe, ProxyRecipe
 
 _logger = logging.getLogger(__name__)
+
+
+class UnreadableCheckpointError(MnasError):
+    """A checkpoint that is there and cannot be read; says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Read a checkpoint; None where there is none, or a damaged one (which is logged)."""
+    """Read a checkpoint; None where there is none, or a damaged one (which is logged).
+
+    Raises:
+        UnreadableCheckpointError: The disk does not give it; it may be as good as ever.
+    """
     if not path.is_file():
         return None
     try:
@@ -96,7 +104,12 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             notes=head["notes"],
             tensors=tensors,
         )
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UnreadableCheckpointError(
+            f"cannot read the checkpoint {path}: {error}. Mend that, or remove the file to train "
+            "from the start"
+        ) from None
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         _logger.warning("the checkpoint %s is damaged and will not be used: %s", path, error)
         return None
 

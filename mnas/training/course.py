@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import fcntl
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mnas.arch import Architecture, MnasError, write_atomically
+from mnas.arch import Architecture, MnasError, UnwritableFileError, write_atomically
 from mnas.training.batches import Images, images_of
 from mnas.training.checkpoints import Checkpoint, identity_of, read_checkpoint, write_checkpoint
 from mnas.training.dataset import Dataset
@@ -28,6 +29,35 @@ _COLUMNS = ("epoch", "learning_rate", "train_loss", "val_accuracy", "seconds")
 
 class OtherTrainingError(MnasError):
     """The directory holds the training of something else; names what differs."""
+
+
+class TrainingHeldError(MnasError):
+    """Another living process trains in this directory."""
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Be the only one that trains in a directory, which is made; the lock ends with its process.
+
+    Raises:
+        TrainingHeldError: Another process does.
+        UnwritableFileError: The directory cannot be made or written.
+    """
+    path = directory / "train.lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise UnwritableFileError(f"cannot write {path}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingHeldError(
+                f"another process trains in {directory}; wait for it, stop it, or choose another "
+                "directory"
+            ) from None
+        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +105,7 @@ class Work:
         """
         found, identity = read_checkpoint(self.last), self.identity
         if found is None:
+            self._refuse_strangers()
             return None
         differing = [
             key
@@ -91,6 +122,15 @@ class Work:
                 "remove this one"
             )
         return found
+
+    def _refuse_strangers(self) -> None:
+        """Somebody's own `metrics.csv` must not be written over."""
+        path = self.directory / "metrics.csv"
+        if path.is_file() and not path.read_bytes().startswith(",".join(_COLUMNS).encode()):
+            raise OtherTrainingError(
+                f"{path} was not written by a training of mnas; choose another directory, or move "
+                "it away"
+            )
 
     def begun(self, team: Team) -> tuple[Training, Images, Checkpoint | None]:
         """The training as its last checkpoint left it, its images, and that checkpoint.
@@ -120,8 +160,7 @@ class Work:
         except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise OtherTrainingError(
                 f"{self.last} cannot be continued: what it holds is not this network's training "
-                f"({type(error).__name__}: {error}). Remove it to train from the start, or choose "
-                "another directory"
+                f"({type(error).__name__}: {error}). Choose another directory, or remove this one"
             ) from None
 
 
@@ -152,6 +191,8 @@ class Course:
         if checkpoint is not None:
             with work.continuing():
                 self._take(checkpoint)
+        if len(self.rows) < work.recipe.epochs:  # what it says is of weights that go now
+            (work.directory / "training.json").unlink(missing_ok=True)
 
     def _take(self, checkpoint: Checkpoint) -> None:
         self.rows = list(checkpoint.notes["rows"])

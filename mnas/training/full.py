@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from mnas.arch import Architecture, machine_lock, write_atomically
-from mnas.training.course import Course, Progress, Work, help_with
+from mnas.training.course import Course, Progress, Work, held, help_with
 from mnas.training.dataset import Dataset
 from mnas.training.devices import DeviceName, device_of, repeatable
 from mnas.training.fitting import require_fit
 from mnas.training.judging import accuracy_of
 from mnas.training.loggers import LoggedTraining, MetricsLogger, logging_to
 from mnas.training.loop import threads_set_to
-from mnas.training.recipes import FullRecipe
+from mnas.training.recipes import FullRecipe, RecipeError
 from mnas.training.scores import Accuracy
 from mnas.training.team import team_of
 
@@ -89,7 +89,9 @@ def train_network(
 
     Raises:
         MisfitError: The network cannot be trained on this data.
-        RecipeError: The batches cannot be divided by the number of processes.
+        RecipeError: The batches cannot be divided by the number of processes, or it or `threads` is
+            below 1.
+        TrainingHeldError: Another process trains in this directory.
         OtherTrainingError: The directory holds the training of something else, or one made with
             other threads or processes or another version of torch.
         DivergedError: The loss became NaN; a smaller learning rate may help.
@@ -98,6 +100,9 @@ def train_network(
         UnwritableFileError: The directory cannot be written.
     """
     require_fit(arch, data)
+    for name, number in (("threads", threads), ("processes", processes)):
+        if number < 1:
+            raise RecipeError(f"{name} must be at least 1; got {number}")
     data = data.resized(arch.input.resolution)
     work = Work(
         arch=arch,
@@ -110,8 +115,9 @@ def train_network(
         device=device,
     )
     devices = [device_of(device, rank) for rank in range(processes)]
-    work.checkpoint()  # the training of something else is told before any process starts
+    work.checkpoint()  # the training of something else is told before anything is written
     with (
+        held(directory),
         machine_lock(alone=False),
         threads_set_to(threads),
         repeatable(devices[0]),
@@ -141,6 +147,7 @@ def train_network(
 
 def _logged(work: Work, course: Course) -> LoggedTraining:
     identity = json.dumps(work.identity, sort_keys=True)
+    identity += str(work.directory.resolve())  # the same training in another folder is another
     settings = {**asdict(work.recipe), **work.identity, "network": work.arch.name}
     return LoggedTraining(
         name=work.arch.name,
@@ -162,6 +169,7 @@ def _document(work: Work, trained: TrainedNetwork) -> dict[str, Any]:
         **processes,
         "data": dict(trained.card),
         "best_epoch": trained.best_epoch,
+        "weights_sha256": hashlib.sha256(trained.weights.read_bytes()).hexdigest(),
         "val": _figures(trained.val),
         "test": _figures(trained.test) if trained.test is not None else None,
         "versions": {

@@ -66,7 +66,7 @@ def load_data(
     """Read a data source and divide it into train, val and test.
 
     Without a number, val and test are the source's own splits, or else 20 % each (rounded up) of
-    the images to be divided. Every split has its share of every class.
+    the images to be divided. Every split has its share of every class, to within one image.
 
     Encoded images are decoded once, at every resolution that is asked for, into files of the cache
     folder, where the next call finds them. An image is the same at a resolution whichever others
@@ -131,6 +131,7 @@ def _pool(spec: DataSpec) -> Pool:
 
 def _divided(pool: Pool, spec: DataSpec) -> tuple[Labelled, Labelled, Labelled]:
     """Train, val and test; a split of the source's own is kept, or a part of it taken."""
+    _require_enough_of_each(pool, spec)
     rng = np.random.default_rng(spec.seed)
     total, rest = len(pool.train.labels), pool.train
     parts = []
@@ -150,6 +151,24 @@ def _divided(pool: Pool, spec: DataSpec) -> tuple[Labelled, Labelled, Labelled]:
     test, val = parts
     # sources sort by class; the first images must do for all when statistics are re-estimated
     return rest.taken(rng.permutation(len(rest.labels))), val, test
+
+
+def _require_enough_of_each(pool: Pool, spec: DataSpec) -> None:
+    """A class that cannot be in every split would be trained and never judged, or the reverse."""
+    parts = 1 + (pool.test is None) + (pool.val is None)
+    names = spec.class_names or pool.class_names
+    classes, sizes = np.unique(pool.train.labels, return_counts=True)
+    few = [
+        f"{names[label] if names and 0 <= label < len(names) else label} ({size})"
+        for label, size in zip(classes.tolist(), sizes.tolist(), strict=True)
+        if size < parts
+    ]
+    if few:
+        raise DataError(
+            f"{pool.origin}: to be divided into {parts} splits each class needs at least {parts} "
+            f"images; too few has {', '.join(few[:10])}{' and others' if few[10:] else ''}. Add "
+            "images, or leave the class out"
+        )
 
 
 def _drawn(

@@ -52,8 +52,8 @@ class MetricsLogger(Protocol):
         """Take the metrics of one epoch: `epoch` and whatever `metrics.csv` has."""
         ...
 
-    def end(self) -> None:
-        """The training is over, or was stopped."""
+    def end(self, *, finished: bool) -> None:
+        """The training is over; if it is not finished, it was stopped or failed."""
         ...
 
 
@@ -76,11 +76,13 @@ def logging_to(
         for each in watched:
             each.put(row)
 
+    finished = False
     try:
         yield log
+        finished = True
     finally:
         for each in watched:
-            each.put(None)
+            each.end(finished=finished)
         for each in watched:
             each.wait()
 
@@ -90,7 +92,7 @@ class _Watched:
 
     def __init__(self, logger: MetricsLogger, training: LoggedTraining) -> None:
         self._logger, self._training = logger, training
-        self._rows: queue.SimpleQueue[Mapping[str, float] | None] = queue.SimpleQueue()
+        self._rows: queue.SimpleQueue[Mapping[str, float] | bool] = queue.SimpleQueue()
         # a daemon: one that hangs must not keep the process
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -99,8 +101,11 @@ class _Watched:
     def _name(self) -> str:
         return type(self._logger).__name__
 
-    def put(self, row: Mapping[str, float] | None) -> None:
+    def put(self, row: Mapping[str, float]) -> None:
         self._rows.put(row)
+
+    def end(self, *, finished: bool) -> None:
+        self._rows.put(finished)
 
     def wait(self) -> None:
         self._thread.join(timeout=_PATIENCE_S)
@@ -115,9 +120,9 @@ class _Watched:
     def _work(self) -> None:
         try:
             self._logger.begin(self._training)
-            while (row := self._rows.get()) is not None:
-                self._logger.log(row)
-            self._logger.end()
+            while not isinstance(told := self._rows.get(), bool):
+                self._logger.log(told)
+            self._logger.end(finished=told)
         except BaseException as error:
             _logger.warning(
                 "%s gets no more metrics (%s: %s); the training goes on, and metrics.csv has them "
@@ -146,7 +151,7 @@ class TensorBoard:
             self._writer.add_scalar(name, value, int(row["epoch"]))
         self._writer.flush()
 
-    def end(self) -> None:
+    def end(self, *, finished: bool) -> None:
         """Close the file."""
         self._writer.close()
 
@@ -158,11 +163,14 @@ class MLflow:
         """Take up the run of this training, or make it."""
         self._client = importlib.import_module("mlflow").MlflowClient()
         self._run = self._found(training.key) or self._made(training)
-        sent = self._client.get_metric_history(self._run, "val_accuracy")
-        known = {metric.step for metric in sent}
-        for row in training.rows:
-            if row["epoch"] not in known:
-                self.log(row)
+        self._client.update_run(self._run, status="RUNNING")
+        for key, value in training.settings.items():  # the same value again is nothing to MLflow
+            self._client.log_param(self._run, key, value)
+        for name in {name for row in training.rows for name, _ in _metrics(row)}:
+            sent = {metric.step for metric in self._client.get_metric_history(self._run, name)}
+            for row in training.rows:
+                if row["epoch"] not in sent:
+                    self._client.log_metric(self._run, name, row[name], step=int(row["epoch"]))
 
     def _found(self, key: str) -> str | None:
         runs = self._client.search_runs([self._experiment()], f"tags.`mnas.training` = '{key}'")
@@ -175,8 +183,6 @@ class MLflow:
     def _made(self, training: LoggedTraining) -> str:
         tags = {"mnas.training": training.key}
         run = self._client.create_run(self._experiment(), tags=tags, run_name=training.name)
-        for key, value in training.settings.items():
-            self._client.log_param(run.info.run_id, key, value)
         return str(run.info.run_id)
 
     def log(self, row: Mapping[str, float]) -> None:
@@ -184,9 +190,9 @@ class MLflow:
         for name, value in _metrics(row):
             self._client.log_metric(self._run, name, value, step=int(row["epoch"]))
 
-    def end(self) -> None:
+    def end(self, *, finished: bool) -> None:
         """Close the run; a continued training opens it again."""
-        self._client.set_terminated(self._run)
+        self._client.set_terminated(self._run, status="FINISHED" if finished else "KILLED")
 
 
 class WeightsAndBiases:
@@ -218,9 +224,9 @@ class WeightsAndBiases:
         """Send one epoch."""
         self._run.log(dict(_metrics(row)), step=int(row["epoch"]))
 
-    def end(self) -> None:
-        """Close the run."""
-        self._run.finish()
+    def end(self, *, finished: bool) -> None:
+        """Close the run; a continued training opens it again."""
+        self._run.finish(exit_code=0 if finished else 1)
 
 
 def _metrics(row: Mapping[str, float]) -> list[tuple[str, float]]:

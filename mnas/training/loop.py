@@ -237,6 +237,11 @@ def _optimizer(parameters: list[nn.Parameter], method: Method) -> torch.optim.Op
     ]
     if method.optimizer == "sgd":
         return torch.optim.SGD(
-            groups, lr=method.learning_rate, momentum=method.momentum, nesterov=method.momentum > 0
+            groups,
+            lr=method.learning_rate,
+            momentum=method.momentum,
+            nesterov=method.momentum > 0,
+            fused=True,
         )
-    return torch.optim.AdamW(groups, lr=method.learning_rate, betas=(method.momentum, 0.999))
+    betas = (method.momentum, 0.999)
+    return torch.optim.AdamW(groups, lr=method.learning_rate, betas=betas, fused=True)

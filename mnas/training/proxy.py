@@ -11,7 +11,13 @@ import numpy as np
 
 from mnas.arch import Architecture, UnwritableFileError, machine_lock
 from mnas.training.batches import Images, images_of
-from mnas.training.checkpoints import Checkpoint, identity_of, read_checkpoint, write_checkpoint
+from mnas.training.checkpoints import (
+    Checkpoint,
+    UnreadableCheckpointError,
+    identity_of,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mnas.training.dataset import Dataset
 from mnas.training.devices import Device, DeviceName, device_of, repeatable
 from mnas.training.fitting import require_fit
@@ -185,7 +191,7 @@ class _Ladder:
         """The training from the highest rung that is kept, or the fresh one."""
         for rung in sorted((rung for rung in self.recipe.epochs if rung <= epochs), reverse=True):
             path = self._path(rung)
-            checkpoint = read_checkpoint(path) if path is not None else None
+            checkpoint = _kept(path) if path is not None else None
             if checkpoint is None or checkpoint.identity != {**self._identity, "epochs": rung}:
                 continue
             training = self._fresh(images)
@@ -196,6 +202,15 @@ class _Ladder:
                 continue
             return training
         return fresh
+
+
+def _kept(path: Path) -> Checkpoint | None:
+    """A rung's checkpoint, which is only a cache: one that cannot be read is not there."""
+    try:
+        return read_checkpoint(path)
+    except UnreadableCheckpointError as error:
+        _logger.warning("%s", error)
+        return None
 
 
 def _scored(ladder: _Ladder, epochs: int, weights_to: Path | None = None) -> Score:

@@ -3,22 +3,25 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch exports it by a star
+from torch.distributed import FileStore  # type: ignore[attr-defined]  # torch exports it by a star
 
 from mnas.arch import MnasError
 
-_HOST = "127.0.0.1"
+_INTERFACE = "GLOO_SOCKET_IFNAME"
 _TO_JOIN = timedelta(minutes=5)
 # Process 0 judges while the others wait; one that is gone is noticed by its closed connection.
 _TO_ANSWER = timedelta(days=1)
@@ -123,12 +126,13 @@ def team_of(size: int, part: Part, *, backend: str = "gloo") -> Iterator[Team]:
             f"a training with {size} processes starts them itself, and this process is in a group "
             "of torch.distributed already: start it without torchrun"
         )
-    store = TCPStore(_HOST, 0, None, is_master=True, wait_for_workers=False, timeout=_TO_JOIN)
+    # a file in a folder of our own: torch's TCPStore would listen on every interface
+    folder = Path(tempfile.mkdtemp(prefix="mnas-team-"))
+    meeting = str(folder / "store")
+    store = FileStore(meeting, size)
     context = multiprocessing.get_context("spawn")
     others: list[BaseProcess] = [
-        context.Process(
-            target=_take_part, args=(rank, size, store.port, part, backend), daemon=True
-        )
+        context.Process(target=_take_part, args=(rank, size, meeting, part, backend), daemon=True)
         for rank in range(1, size)
     ]
     try:
@@ -144,9 +148,10 @@ def team_of(size: int, part: Part, *, backend: str = "gloo") -> Iterator[Team]:
             if other.pid is not None:
                 other.kill()
                 other.join()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(others: list[BaseProcess], store: TCPStore) -> None:
+def _wait_for(others: list[BaseProcess], store: FileStore) -> None:
     """Until every process has reported; one that died first would be waited for in vain."""
     until = time.monotonic() + _TO_JOIN.total_seconds()
     keys = [f"here/{rank}" for rank in range(1, len(others) + 1)]
@@ -159,9 +164,9 @@ def _wait_for(others: list[BaseProcess], store: TCPStore) -> None:
         time.sleep(0.02)
 
 
-def _take_part(rank: int, size: int, port: int, part: Part, backend: str) -> None:
+def _take_part(rank: int, size: int, meeting: str, part: Part, backend: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; process 0 ends the others
-    store = TCPStore(_HOST, port, None, is_master=False, timeout=_TO_JOIN)
+    store = FileStore(meeting, size)
     store.set(f"here/{rank}", "yes")
     try:
         with _joined(rank, size, store, backend) as team:
@@ -171,10 +176,17 @@ def _take_part(rank: int, size: int, port: int, part: Part, backend: str) -> Non
 
 
 @contextlib.contextmanager
-def _joined(rank: int, size: int, store: TCPStore, backend: str) -> Iterator[Team]:
+def _joined(rank: int, size: int, store: FileStore, backend: str) -> Iterator[Team]:
     # gloo looks the host's name up, which need not be its own; all are on this machine anyway
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TO_ANSWER)
+    before = os.environ.get(_INTERFACE)
+    os.environ[_INTERFACE] = before or ("lo0" if sys.platform == "darwin" else "lo")
+    try:
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=_TO_ANSWER
+        )
+    finally:
+        if before is None:
+            del os.environ[_INTERFACE]
     try:
         yield Team(rank=rank, size=size)
     finally:

@@ -142,7 +142,7 @@ def test_a_real_check_trains_every_network_at_every_length(experiment):
         ["proxy.samples=100", "proxy.epochs=[1]", "proxy.recalibration_images=64"],
         networks=3,
         seeds=1,
-        epochs=1,
+        epochs=2,
         out=experiment.parent / "real",
         make_executor=inline_worker,
     )

@@ -1,18 +1,22 @@
 import csv
 import dataclasses
+import hashlib
 import json
 
 import pytest
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, MnasError
 from mnas.nets import build
 from mnas.training import (
     MisfitError,
     OtherTrainingError,
+    RecipeError,
+    TrainingHeldError,
     accuracy_of,
     load_weights,
     train_network,
 )
+from mnas.training.course import held
 from mnas.training.loop import DivergedError, Training
 
 
@@ -128,6 +132,54 @@ def test_training_killed_before_its_last_files_writes_them(
 def test_directory_of_another_training_is_refused(undisturbed, tiny, digits, full):
     with pytest.raises(OtherTrainingError, match=r"holds another training \(seed 0 there, 1 here"):
         train_network(tiny, data=digits, recipe=full, seed=1, directory=undisturbed.directory)
+
+
+def test_new_weights_have_no_document_of_older_ones(undisturbed, tiny, digits, full, tmp_path):
+    for path in undisturbed.directory.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    document = json.loads((tmp_path / "training.json").read_text())
+    weights = hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+    assert document["weights_sha256"] == weights
+    (tmp_path / "last.safetensors").unlink()
+
+    def stop(done, total, what):
+        raise Killed("after the first epoch")
+
+    with pytest.raises(Killed, match="first epoch"):
+        train_network(tiny, data=digits, recipe=full, seed=7, directory=tmp_path, progress=stop)
+    assert not (tmp_path / "training.json").exists()
+
+
+def test_two_trainings_in_one_directory_are_refused(tiny, digits, full, tmp_path):
+    with held(tmp_path), pytest.raises(TrainingHeldError, match="another process trains in"):
+        train_network(tiny, data=digits, recipe=full, seed=0, directory=tmp_path)
+
+
+def test_metrics_of_somebody_else_are_not_written_over(tiny, digits, full, tmp_path):
+    (tmp_path / "metrics.csv").write_text("mine\n1\n")
+    with pytest.raises(OtherTrainingError, match=r"metrics\.csv was not written by a training"):
+        train_network(tiny, data=digits, recipe=full, seed=0, directory=tmp_path)
+    assert (tmp_path / "metrics.csv").read_text() == "mine\n1\n"
+
+
+def test_checkpoint_that_the_disk_does_not_give_is_not_trained_over(
+    tiny, digits, full, tmp_path, monkeypatch
+):
+    (tmp_path / "last.safetensors").write_bytes(b"hours of work")
+
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("safetensors.safe_open", fail)
+    with pytest.raises(MnasError, match=r"cannot read the checkpoint .*Input/output error"):
+        train_network(tiny, data=digits, recipe=full, seed=0, directory=tmp_path)
+    assert (tmp_path / "last.safetensors").read_bytes() == b"hours of work"
+
+
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_fewer_than_one_is_refused(tiny, digits, full, tmp_path, name):
+    with pytest.raises(RecipeError, match=f"{name} must be at least 1; got 0"):
+        train_network(tiny, data=digits, recipe=full, seed=0, directory=tmp_path, **{name: 0})
 
 
 def test_progress_tells_the_time_left(tiny, digits, full, tmp_path):

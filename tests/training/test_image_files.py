@@ -414,15 +414,22 @@ def test_empty_folder_of_a_class_is_named(root):
 
 
 def test_class_whose_only_image_goes_to_another_split_is_named(root):
-    write(root / "owl" / "only.png", colour())
-    spec = DataSpec(source="imagefolder", path=str(root), test=17, val=1)
-    with pytest.raises(DataError, match=r"none is left to train on of the class owl \(of 1\)"):
+    total = sum(1 for path in root.rglob("*") if path.is_file())
+    spec = DataSpec(source="imagefolder", path=str(root), test=total - 2, val=1)
+    with pytest.raises(DataError, match=r"1 of \d+ images are left to train on"):
+        load_data(spec, 8)
+    for number in range(3):
+        write(root / "owl" / f"{number}.png", colour())
+    spec = DataSpec(source="imagefolder", path=str(root), test=total, val=1)
+    with pytest.raises(DataError, match="none is left to train on of the class"):
         load_data(spec, 8)
 
 
-def test_class_with_one_image_that_is_trained_on_is_read(root):
-    write(root / "owl" / "only.png", colour())
-    assert load(root).train.labels.tolist().count(2) == 1
+@pytest.mark.parametrize("images", [1, 2])
+def test_class_that_cannot_be_in_every_split_is_named(root, images):
+    for number in range(images):
+        write(root / "owl" / f"{number}.png", colour())
+    refused(root, rf"needs at least 3 images; too few has owl \({images}\)\. Add images")
 
 
 def test_one_class_is_not_enough(tmp_path):

@@ -34,8 +34,8 @@ class Recording:
     def log(self, row):
         self.told.append(("log", row["epoch"], row["val_accuracy"]))
 
-    def end(self):
-        self.told.append(("end",))
+    def end(self, *, finished):
+        self.told.append(("end", finished))
 
 
 @pytest.mark.parametrize("at", ["begin", "log", "end"])
@@ -44,7 +44,7 @@ def test_logger_that_fails_is_one_warning_and_the_training_goes_on(
 ):
     broken, sound = Recording(), Recording()
 
-    def fail(*_):
+    def fail(*_, **__):
         raise ConnectionError("no route to\nhost")
 
     setattr(broken, at, fail)
@@ -76,7 +76,7 @@ def test_continued_training_tells_what_is_done_already(tiny, digits, tmp_path):
             tiny, data=digits, recipe=RECIPE, seed=0, directory=tmp_path, loggers=[logger]
         )
     assert first.told[0] == ("begin", "tiny", 0)
-    assert second.told == [("begin", "tiny", 2), ("end",)]
+    assert second.told == [("begin", "tiny", 2), ("end", True)]
 
 
 def test_unknown_logger_lists_the_known():
@@ -128,8 +128,11 @@ class Client:
     def log_metric(self, run_id, key, value, step):
         self.runs[run_id]["metrics"].append((key, value, step))
 
-    def set_terminated(self, run_id):
-        self.runs[run_id]["ended"] = True
+    def update_run(self, run_id, status):
+        self.runs[run_id]["status"] = status
+
+    def set_terminated(self, run_id, status):
+        self.runs[run_id]["status"] = status
 
 
 def test_mlflow_takes_up_the_run_of_a_training(training, monkeypatch):
@@ -139,13 +142,17 @@ def test_mlflow_takes_up_the_run_of_a_training(training, monkeypatch):
     for _ in range(2):  # the second is a continuation
         logger = MLflow()
         logger.begin(training)
-        logger.end()
-    logger.log(ROWS[2])
+        logger.end(finished=True)
     (run,) = Client.runs.values()
+    assert run["status"] == "FINISHED"
+    logger.begin(training)
+    assert run["status"] == "RUNNING"
+    logger.log(ROWS[2])
+    logger.end(finished=False)
     assert run["name"] == "tiny"
     assert run["params"] == {"seed": 0}
     assert run["metrics"] == [("val_accuracy", row["epoch"] / 10, row["epoch"]) for row in ROWS]
-    assert run["ended"]
+    assert run["status"] == "KILLED"
 
 
 class Run:
@@ -157,8 +164,8 @@ class Run:
     def log(self, values, step):
         self.rows.append((values, step))
 
-    def finish(self):
-        self.ended = True
+    def finish(self, exit_code):
+        self.ended = exit_code
 
 
 def test_wandb_counts_on_from_what_it_has(training, monkeypatch):
@@ -168,13 +175,13 @@ def test_wandb_counts_on_from_what_it_has(training, monkeypatch):
     logger = WeightsAndBiases()
     logger.begin(training)
     logger.log(ROWS[2])
-    logger.end()
+    logger.end(finished=True)
     run = logger._run
     assert run.settings["id"] == "abc"
     assert run.settings["project"] == "mine"
     assert run.settings["resume"] == "allow"
     assert run.rows == [({"val_accuracy": 0.2}, 2), ({"val_accuracy": 0.3}, 3)]
-    assert run.ended
+    assert run.ended == 0
 
 
 def test_wandb_is_not_let_ask_on_the_terminal(training, monkeypatch):
@@ -194,7 +201,7 @@ def test_tensorboard_shows_every_epoch_once(training):
         logger = TensorBoard()
         logger.begin(training)
         logger.log(ROWS[2])
-        logger.end()
+        logger.end(finished=True)
     shown = EventAccumulator(str(training.directory / "tensorboard"))
     shown.Reload()
     scalars = [(event.step, round(event.value, 6)) for event in shown.Scalars("val_accuracy")]
@@ -210,7 +217,7 @@ def test_real_mlflow_has_every_epoch_once(training, tmp_path, monkeypatch):
     for _ in range(2):  # the second is a continuation
         logger = MLflow()
         logger.begin(training)
-        logger.end()
+        logger.end(finished=True)
     sent = mlflow.MlflowClient().get_metric_history(logger._run, "val_accuracy")
     assert [(each.step, each.value) for each in sent] == [(1, 0.1), (2, 0.2)]
 
@@ -224,5 +231,5 @@ def test_real_wandb_writes_a_run_without_an_account(training, monkeypatch):
     logger.begin(training)
     logger.log(ROWS[2])
     assert logger._run.step == 3
-    logger.end()
+    logger.end(finished=True)
     assert list(training.directory.glob("wandb/offline-run-*-abc/*.wandb"))
