@@ -242,7 +242,9 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise RunError(f"cannot use {path}: {error}") from error
+        is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        advice = ". Make room, and the same command goes on from what is there" if is_full else ""
+        raise RunError(f"cannot use {path}: {error}{advice}") from error
     except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
         raise RunError(
             f"{path} is damaged or no record store ({error}). Copy it away, and start the search "

@@ -1,5 +1,6 @@
 """`mnas.optimize`: the same samplers, records and rules for one's own scoring function."""
 
+import logging
 import math
 import time
 import traceback
@@ -33,6 +34,7 @@ from mnas.search.work import Task
 from mnas.space import SearchSpace, load_space
 from mnas.training import Score
 
+logger = logging.getLogger(__name__)
 _TARGET = "target"
 # How often one's own latency function is asked to draw one network directly, at most; a sampler
 # may ask for `ground.MOST_ASKED` more, so that a proposal asks no more than 2000 times.
@@ -129,17 +131,32 @@ def optimize(
                 stop=StopRequest(),
                 questions=_QUESTIONS,
             ).run()
-        finally:
-            run = Run(
-                directory=folder,
-                experiment=experiment,
-                environment=environment,
-                evaluations=tuple(store.all()),
-                documents=store.documents(),
-            )
-            if folder is not None:
-                write_records_csv(run)
-                write_front_csv(run)
+        except BaseException:
+            # What ended the search must reach the caller, whatever writing does.
+            try:
+                _written(folder, experiment, environment, store)
+            except Exception:  # told in the log only: the first error matters more
+                logger.exception("writing tables failed")
+            raise
+        return _written(folder, experiment, environment, store)
+
+
+def _written(
+    folder: Path | None,
+    experiment: dict[str, Any],
+    environment: dict[str, Any],
+    store: RecordStore,
+) -> Run:
+    run = Run(
+        directory=folder,
+        experiment=experiment,
+        environment=environment,
+        evaluations=tuple(store.all()),
+        documents=store.documents(),
+    )
+    if folder is not None:
+        write_records_csv(run)
+        write_front_csv(run)
     return run
 
 

@@ -95,6 +95,21 @@ def test_search_in_a_directory_is_resumed_and_extended(space, tmp_path):
     assert len(mnas.Run.load(tmp_path).records()) == len(run.records())
 
 
+def test_first_error_reaches_the_caller_when_the_tables_cannot_be_written_either(
+    space, tmp_path, monkeypatch
+):
+    def full(_):
+        raise OSError("no space left")
+
+    def stopped(arch):
+        raise KeyboardInterrupt("by the user")
+
+    monkeypatch.setattr("mnas.search.optimizing.write_records_csv", full)
+
+    with pytest.raises(KeyboardInterrupt, match="by the user"):
+        mnas.optimize(space, stopped, latency=macs_ms, trials=3, directory=tmp_path / "run")
+
+
 def test_other_search_in_the_same_directory_is_refused(space, tmp_path):
     mnas.optimize(space, size, latency=macs_ms, trials=2, directory=tmp_path)
 

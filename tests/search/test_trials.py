@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections import Counter
 from dataclasses import replace
@@ -5,7 +6,7 @@ from dataclasses import replace
 import pytest
 from formulas import FormulaExecutor
 
-from mnas.results import RecordStore
+from mnas.results import RecordStore, RunError
 from mnas.search.samplers import SAMPLERS
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import EvaluationFailuresError
@@ -123,6 +124,38 @@ def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
 
     assert resumed == undisturbed
     assert not set(first.performed) & set(second.performed)
+
+
+def test_full_disk_ends_a_search_which_goes_on_when_there_is_room(make_loop, tmp_path):
+    with RecordStore(":memory:") as store:
+        make_loop(store, trials=30).run()
+        undisturbed = without_times(store)
+
+    with RecordStore(tmp_path / "records.db") as store:
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+        with pytest.raises(RunError, match=r"disk is full. Make room, and the same command goes"):
+            make_loop(store, trials=30).run()
+        assert 0 < len(store.all()) < len(undisturbed)
+    with RecordStore(tmp_path / "records.db") as store:
+        make_loop(store, trials=30).run()
+
+        assert without_times(store) == undisturbed
+
+
+def test_clock_that_jumps_back_and_forth_changes_nothing_but_times(make_loop, monkeypatch):
+    found = []
+    for _ in range(2):
+        with RecordStore(":memory:") as store:
+            make_loop(store, trials=20).run()
+            found.append(store.all())
+        jumps = itertools.cycle(["2031-01-01T00:00:00.000+00:00", "1970-01-01T00:00:00.000+00:00"])
+        monkeypatch.setattr("mnas.search.trials.now", lambda jumps=jumps: next(jumps))
+
+    assert len({record.started for record in found[1]}) == 2
+    assert [replace(record, started="") for record in found[0]] == [
+        replace(record, started="") for record in found[1]
+    ]
 
 
 def test_finished_search_is_extended_by_raising_trials(make_loop):
