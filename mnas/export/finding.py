@@ -3,9 +3,9 @@
 import functools
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mnas.arch import UnknownNameError
+from mnas.arch.plug_ins import PlugIn, plug_ins
 from mnas.export.errors import ExportError
 from mnas.export.exporters import GROUP, Exporter, exporter_problems
 from mnas.export.formats import EXPORTERS
@@ -79,33 +79,21 @@ def _added(name: str) -> Exporter:
     entry = added_exporters().get(name)
     if entry is None:
         raise UnknownNameError("format", name, format_names())
-    where = f"the format {name!r} of an installed package ({entry.value})"
-    try:
-        exporter = entry.load()
-    except Exception as error:  # whatever the import of a stranger's module raises
-        raise ExportError(f"{where} cannot be loaded: {type(error).__name__}: {error}") from error
+    exporter = entry.load()
     problems = exporter_problems(exporter)
     if problems:
-        raise ExportError("\n  ".join([f"{where}:", *problems]))
+        raise ExportError("\n  ".join([f"{entry.where}:", *problems]))
     found: Exporter = exporter
     return found
 
 
 @functools.cache
-def added_exporters() -> Mapping[str, Any]:
-    """Entry points of installed packages, by name.
+def added_exporters() -> Mapping[str, PlugIn]:
+    """What installed packages add, by name.
 
     Raises:
         ExportError: Two have one name, or one has that of mnas's own.
     """
-    from importlib.metadata import entry_points  # 0.05 s that most processes need not spend
-
-    found: dict[str, Any] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        if entry.name in {*EXPORTERS, *OPTIONAL_EXPORTERS, *_NOT_YET, *found}:
-            raise ExportError(
-                f"the format {entry.name!r} of an installed package ({entry.value}): there is a "
-                "format of that name already"
-            )
-        found[entry.name] = entry
-    return found
+    return plug_ins(
+        GROUP, "format", taken={*EXPORTERS, *OPTIONAL_EXPORTERS, *_NOT_YET}, error=ExportError
+    )

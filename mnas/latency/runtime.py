@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mnas.arch import PlannedBlock, UnknownNameError
+from mnas.arch.plug_ins import PlugIn, plug_ins
 from mnas.latency.errors import InvalidRuntimeError, MissingRuntimeError
 from mnas.latency.target import Target
 
@@ -162,35 +163,19 @@ def _load_added(name: str) -> Runtime:
     entry = added_runtimes().get(name)
     if entry is None:
         raise UnknownNameError("runtime", name, runtime_names())
-    where = f"the runtime {name!r} of an installed package ({entry.value})"
-    try:
-        runtime = entry.load()
-    except Exception as error:  # whatever the import of a stranger's module raises
-        raise InvalidRuntimeError(
-            f"{where} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+    runtime = entry.load()
     problems = runtime_problems(runtime)
     if problems:
-        raise InvalidRuntimeError("\n  ".join([f"{where}:", *problems]))
+        raise InvalidRuntimeError("\n  ".join([f"{entry.where}:", *problems]))
     found: Runtime = runtime
     return found
 
 
 @functools.cache
-def added_runtimes() -> Mapping[str, Any]:
-    """Entry points of installed packages, by name.
+def added_runtimes() -> Mapping[str, PlugIn]:
+    """What installed packages add, by name.
 
     Raises:
         InvalidRuntimeError: Two have one name, or one has that of mnas's own.
     """
-    from importlib.metadata import entry_points  # 0.05 s that most processes need not spend
-
-    found: dict[str, Any] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        if entry.name in RUNTIMES or entry.name in found:
-            raise InvalidRuntimeError(
-                f"the runtime {entry.name!r} of an installed package ({entry.value}): there is a "
-                "runtime of that name already"
-            )
-        found[entry.name] = entry
-    return found
+    return plug_ins(GROUP, "runtime", taken=RUNTIMES, error=InvalidRuntimeError)

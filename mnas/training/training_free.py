@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mnas.arch import Architecture, MnasError, UnknownNameError
+from mnas.arch.plug_ins import plug_ins
 from mnas.nets import build
 from mnas.training.batches import images_of, stream
 from mnas.training.dataset import Dataset
@@ -214,21 +215,13 @@ def _score_named(name: str) -> UntrainedScore:
 @functools.cache
 def added_scores() -> Mapping[str, UntrainedScore]:
     """The scores of installed packages by name; see `untrained_scores`."""
-    from importlib.metadata import entry_points  # 0.05 s that most processes need not spend
-
+    added = plug_ins(GROUP, "training-free score", taken=SCORES, error=InvalidScoreError)
     found: dict[str, UntrainedScore] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        where = f"the training-free score {entry.name!r} ({entry.value})"
-        if entry.name in SCORES or entry.name in found:
-            raise InvalidScoreError(f"{where}: there is a score of that name already")
-        try:
-            score = entry.load()
-        except Exception as error:
-            problem = f"cannot be loaded: {type(error).__name__}: {error}"
-            raise InvalidScoreError(f"{where} {problem}") from error
+    for name, plug_in in added.items():
+        score = plug_in.load()
         if not callable(score):
-            raise InvalidScoreError(f"{where} must be a function; got {score!r}")
-        found[entry.name] = score
+            raise InvalidScoreError(f"{plug_in.where} must be a function; got {score!r}")
+        found[name] = score
     return found
 
 

@@ -129,9 +129,12 @@ def test_a_package_adds_a_score_by_an_entry_point(tiny, digits, tmp_path):
     [
         (
             {"lost": "nowhere:lost"},
-            r"'lost' \(nowhere:lost\) cannot be loaded: ModuleNotFoundError",
+            r"'lost' of the package plugin \(nowhere:lost\) cannot be loaded: ModuleNotFoundError",
         ),
-        ({"lost": "plugin:lost"}, r"'lost' \(plugin:lost\) cannot be loaded: AttributeError"),
+        (
+            {"lost": "plugin:lost"},
+            r"'lost' of the package plugin \(plugin:lost\) cannot be loaded: AttributeError",
+        ),
         ({"number": "plugin:NUMBER"}, "'number' .* must be a function; got 3"),
         ({"zen": "plugin:depth"}, "'zen' .* there is a score of that name already"),
     ],
