@@ -31,6 +31,7 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
         ("blocks", ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))),
         *_left_out(table),
         ("empty call", milliseconds(table.empty_ms)),
+        *_reorders(table),
         (
             "drift",
             f"the reference block took up to {percent(table.drift)} longer than at its fastest",
@@ -57,6 +58,16 @@ def warnings_of(table: "LatencyTable") -> Iterator[str]:
         yield paragraph(f"{table.source} was changed after it was measured: its checksum differs.")
     for said in table.forced:
         yield paragraph(f"Merged by force: {said}.")
+
+
+def _reorders(table: "LatencyTable") -> Iterator[tuple[str, str]]:
+    if table.reorders is not None:
+        yield (
+            "reorders",
+            f"{milliseconds(table.reorders.ms)} and "
+            f"{milliseconds(1e6 * table.reorders.ms_per_value)} for each million values, to bring "
+            "a map into the runtime's layout and back",
+        )
 
 
 def _left_out(table: "LatencyTable") -> Iterator[tuple[str, str]]:

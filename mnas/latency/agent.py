@@ -370,6 +370,7 @@ def work(job: dict[str, Any], folder: Path, rows: Rows, out: IO[str]) -> None:
     """Time everything that is not settled; `out` gets a line before and after each model."""
     models = {model["key"]: model for model in job["models"]}
     blocks = [key for key, model in models.items() if model["role"] == "block"]
+    pass_throughs = [key for key, model in models.items() if model["role"] == "pass_through"]
     rng = random.Random(job["seed"])
     timer = _timer(job, folder)
 
@@ -391,7 +392,11 @@ def work(job: dict[str, Any], folder: Path, rows: Rows, out: IO[str]) -> None:
         return "failed" not in row
 
     def check() -> None:
-        for key, model in ((EMPTY, models[EMPTY]), (REFERENCE, models[job["reference"]])):
+        for key, model in (
+            (EMPTY, models[EMPTY]),
+            *((key, models[key]) for key in pass_throughs),
+            (REFERENCE, models[job["reference"]]),
+        ):
             if not rows.has_failed(key):
                 visit(key, model)
 

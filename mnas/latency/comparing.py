@@ -138,6 +138,7 @@ def merge_tables(
         rows=tuple(rows[key] for key in sorted(rows)),
         empty_ms=quickest.empty_ms,
         empty_wall_ms=quickest.empty_wall_ms,
+        reorders=quickest.reorders,
         space=first.space if same_space else {},
         also=tuple(sorted({name for table in tables for name in table.also})),
         left_out=_left_out(tables, len(rows)) if same_space else 0,
@@ -224,6 +225,8 @@ def _differences(first: LatencyTable, other: LatencyTable) -> list[str]:
     if not _same_empty_call(first, other):
         # Each row is what a block adds to the empty call of its own table.
         pairs.append(("empty call in ms", first.empty_ms, other.empty_ms))
+    if (first.reorders is None) != (other.reorders is None):
+        pairs.append(("reorders", first.reorders, other.reorders))
     return [
         f"{name} is {one!r} in {first.source} and {another!r} in {other.source}"
         for name, one, another in pairs

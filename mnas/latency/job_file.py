@@ -33,11 +33,13 @@ from mnas.latency import agent
 from mnas.latency.addresses import ByCommand, parse_address
 from mnas.latency.errors import JobError
 from mnas.latency.model_files import check_writable
+from mnas.latency.reorders import PASS_THROUGHS
 from mnas.latency.target import Target
 from mnas.latency.timing import Settings
 
 SCHEMA = "mnas.job/1"
-Role = Literal["empty", "block", "network"]
+Role = Literal["empty", "pass_through", "block", "network"]
+_PASS_THROUGHS = tuple(model.key for model in PASS_THROUGHS)
 _Count = Annotated[int, Field(ge=0, le=10**9)]
 _Seconds = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
@@ -46,6 +48,8 @@ def model_key(role: Role, holds: str) -> str:
     """The name of a model among the rows: it follows from what the model is."""
     if role == "empty":
         return agent.EMPTY
+    if role == "pass_through":
+        return holds
     return f"{role}-{hashlib.sha256(holds.encode()).hexdigest()[:16]}"
 
 
@@ -166,5 +170,8 @@ def _faults_of_model(model: ModelDocument, place: str) -> Iterator[Fault]:
             planned_from_key(model.holds)
         elif model.role == "network":
             Architecture.from_json(model.holds)
+        elif model.role == "pass_through" and model.holds not in _PASS_THROUGHS:
+            allowed = ", ".join(_PASS_THROUGHS)
+            yield Fault(f"{place}.holds", f"must be one of {allowed}; got {model.holds!r}")
     except InvalidArchitectureError as error:
         yield Fault(f"{place}.holds", " ".join(str(error).split()))

@@ -30,7 +30,9 @@ from mnas.latency.errors import JobError, MeasuringError
 from mnas.latency.job_file import SCHEMA, Role, model_key, read_document
 from mnas.latency.model_files import check_writable, suffix_of, write_model
 from mnas.latency.reachable import MeasurableSpace, blocks_to_measure, macs_of
+from mnas.latency.reorders import PASS_THROUGHS, PassThrough, has_reorders
 from mnas.latency.rounds import Progress, no_progress
+from mnas.latency.runtime import runtime_for
 from mnas.latency.target import Target
 from mnas.latency.timing import Settings
 
@@ -68,7 +70,7 @@ class Job:
         device: What the device is called; None for what it says itself.
         target: Runtime, threads, dtype, batch.
         settings: The protocol.
-        models: The empty model first.
+        models: The empty model first, the pass-throughs last.
         reference: Key of the block that is timed throughout; None without blocks.
         rounds: How often each whole network is timed.
         space: Name and digest of the space.
@@ -214,10 +216,16 @@ def write_job(
     is_command = isinstance(address, ByCommand)
     check_writable(target, is_command=is_command)
     chains: list[tuple[Role, str, list[PlannedBlock]]] = [("empty", "", [])]
+    throughs = (
+        PASS_THROUGHS
+        if blocks and not is_command and has_reorders(runtime_for(target), target)
+        else ()
+    )
     chains += [("block", block.key, [block]) for block in blocks]
     chains += [("network", arch.to_json(), list(plan(arch).blocks)) for arch in networks]
     suffix = suffix_of(target)
     models = tuple(_model(role, holds, chain, target, suffix) for role, holds, chain in chains)
+    models += tuple(_pass_through(model, target, suffix) for model in throughs)
     middle = sorted(blocks, key=macs_of)[len(blocks) // 2] if blocks else None
     job = Job(
         folder=Path(folder),
@@ -235,9 +243,11 @@ def write_job(
         timeout_s=timeout_s,
     )
     _refuse_another(job)
-    for done, (model, (_, _, chain)) in enumerate(zip(models, chains, strict=True), start=1):
+    contents: list[Sequence[PlannedBlock] | PassThrough] = [chain for _, _, chain in chains]
+    contents += throughs
+    for done, (model, content) in enumerate(zip(models, contents, strict=True), start=1):
         if not (job.folder / model.file).is_file():
-            write_model(chain, target, job.folder / model.file, fixed_batch=is_command)
+            write_model(content, target, job.folder / model.file, fixed_batch=is_command)
         progress(done, len(models), "models written")
     write_atomically(job.folder / "agent.py", Path(agent.__file__).read_bytes())
     write_atomically(job.folder / "job.json", json.dumps(job.document(), indent=1) + "\n")
@@ -313,6 +323,16 @@ def _model(
         holds=holds,
         file=f"models/{key}{suffix}",
         shape=input_shape(chain, target.batch),
+    )
+
+
+def _pass_through(model: PassThrough, target: Target, suffix: str) -> JobModel:
+    return JobModel(
+        key=model.key,
+        role="pass_through",
+        holds=model.key,
+        file=f"models/{model.key}{suffix}",
+        shape=(target.batch, model.channels, model.size, model.size),
     )
 
 

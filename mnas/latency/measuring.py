@@ -1,9 +1,10 @@
 """Measuring a table: every block by itself, in passes of random order, interruptible."""
 
+import functools
 import logging
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from mnas.latency.device import describe_device, require_cores
 from mnas.latency.partial import PartialTable
 from mnas.latency.passes import EMPTY, Passes
 from mnas.latency.reachable import MeasurableSpace, blocks_to_measure
+from mnas.latency.reorders import PASS_THROUGHS, has_reorders
 from mnas.latency.rounds import WAITING, Progress, Stopwatch, no_progress
-from mnas.latency.runtime import Runtime, runtime_for
+from mnas.latency.runtime import Run, Runtime, runtime_for
 from mnas.latency.table import LatencyTable
 from mnas.latency.target import Target
 from mnas.latency.timing import Clock, PassTime, Settings
@@ -51,10 +53,11 @@ def measure_table(
     """Measure every block a space can reach, and write the table.
 
     Each block runs alone, in two or more passes of different random order. The call of an empty
-    model is timed throughout and subtracted. A block whose passes differ, or that was disturbed,
-    is timed again, and flagged `noisy` if that does not help; one that fails every time becomes a
-    row that says why. Holds the machine alone meanwhile. Passes are kept in `OUT.partial`: a
-    measurement that was ended goes on from there, and tries again what failed.
+    model, and what the runtime takes to reorder the maps that enter and leave a block, are timed
+    throughout and subtracted. A block whose passes differ, or that was disturbed, is timed again,
+    and flagged `noisy` if that does not help; one that fails every time becomes a row that says
+    why. Holds the machine alone meanwhile. Passes are kept in `OUT.partial`: a measurement that
+    was ended goes on from there, and tries again what failed.
 
     Args:
         space: The search space.
@@ -154,19 +157,31 @@ def _pass(measurement: _Measurement, keys: Sequence[str], number: int) -> None:
     found = measurement.found
     for index, key in enumerate(keys):
         if index % _BLOCKS_BETWEEN_CHECKS == 0:
-            _time(measurement, EMPTY, ())
+            _time_overhead(measurement)
             _time(measurement, found.reference_key, (found.reference,))
         _time(measurement, key, (found.blocks[key],))
         again = " again" if number > measurement.stopwatch.settings.passes else ""
         measurement.progress(index + 1, len(keys), f"pass {number}: blocks timed{again}")
+    _time_overhead(measurement)
+
+
+def _time_overhead(measurement: _Measurement) -> None:
+    runtime, target = measurement.runtime, measurement.stopwatch.target
     _time(measurement, EMPTY, ())
+    if has_reorders(runtime, target):
+        for model in PASS_THROUGHS:
+            prepare = functools.partial(runtime.prepare_pass_through, model, target)
+            _time_prepared(measurement, model.key, prepare)
 
 
 def _time(measurement: _Measurement, key: str, blocks: Sequence[PlannedBlock]) -> None:
-    stopwatch = measurement.stopwatch
+    target = measurement.stopwatch.target
+    _time_prepared(measurement, key, functools.partial(measurement.runtime.prepare, blocks, target))
+
+
+def _time_prepared(measurement: _Measurement, key: str, prepare: Callable[[], Run]) -> None:
     try:
-        run = measurement.runtime.prepare(blocks, stopwatch.target)
-        time = stopwatch.time(run)
+        time = measurement.stopwatch.time(prepare())
     except Exception as error:  # whatever a runtime raises for one block, the others go on
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         _LOG.warning("block failed: %s: %s", reason, key)

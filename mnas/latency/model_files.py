@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mnas.arch import PlannedBlock, UnknownNameError, atomic_path
 from mnas.latency import agent
+from mnas.latency.reorders import PassThrough
 from mnas.latency.runtime import runtime_for
 from mnas.latency.target import Target
 
@@ -39,12 +40,16 @@ def suffix_of(target: Target) -> str:
 
 
 def write_model(
-    blocks: Sequence[PlannedBlock], target: Target, path: Path, *, fixed_batch: bool
+    content: Sequence[PlannedBlock] | PassThrough,
+    target: Target,
+    path: Path,
+    *,
+    fixed_batch: bool,
 ) -> None:
-    """Write a chain of blocks (or the empty model) with random weights.
+    """Write a chain of blocks (or the empty model) with random weights, or a pass-through.
 
     Args:
-        blocks: One block, a whole network, or none.
+        content: One block, a whole network, or none; or a pass-through, as an ONNX file.
         target: Decides format, dtype and batch.
         path: The file.
         fixed_batch: Whether an ONNX file itself says the batch: many tools cannot be told it. A
@@ -53,16 +58,20 @@ def write_model(
     Raises:
         UnwritableFileError: The file cannot be written; says why.
     """
-    if suffix_of(target) == TFLITE:
+    from mnas.latency.onnx_graph import graph_of, pass_through_graph
+
+    if isinstance(content, PassThrough):
+        model = pass_through_graph(content)
+    elif suffix_of(target) == TFLITE:
         from mnas.latency.litert_graph import tflite_of
-        from mnas.latency.onnx_graph import graph_of
 
         with atomic_path(path) as temporary:
-            temporary.write_bytes(tflite_of(graph_of(blocks), target.batch))
+            temporary.write_bytes(tflite_of(graph_of(content), target.batch))
         return
-    from mnas.latency.ort import model_of
+    else:
+        from mnas.latency.ort import model_of
 
-    model = model_of(blocks, target)
+        model = model_of(content, target)
     if fixed_batch:
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = target.batch

@@ -26,6 +26,7 @@ from mnas.arch.layers import (
     SqueezeExcite,
     halved,
 )
+from mnas.latency.reorders import PassThrough
 
 INPUT, OUTPUT, BATCH = "input", "logits", "batch"
 _OPSET = 20  # the first with Gelu; HardSwish came with 14
@@ -70,6 +71,23 @@ def graph_of(
     if blocks:
         entry = (blocks[0].in_channels, blocks[0].size)
         exit_ = (blocks[-1].out_channels, blocks[-1].out_size)
+    return _model(name, writer, entry, exit_)
+
+
+def pass_through_graph(model: PassThrough) -> onnx.ModelProto:
+    """Write a model whose output is its input, by poolings of single pixels."""
+    writer = _Writer(None, 0.0)
+    end = INPUT
+    for _ in range(model.poolings):
+        end = writer.node("MaxPool", [end], kernel_shape=[1, 1])
+    writer.node("Identity", [end], output=OUTPUT)
+    side = (model.channels, model.size)
+    return _model(model.key, writer, side, side)
+
+
+def _model(
+    name: str, writer: "_Writer", entry: tuple[int, int | None], exit_: tuple[int, int | None]
+) -> onnx.ModelProto:
     graph = helper.make_graph(
         writer.nodes,
         name,

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mnas.arch import MnasError, PlannedBlock
 from mnas.latency import agent
-from mnas.latency.onnx_graph import INPUT, graph_of, input_shape
+from mnas.latency.onnx_graph import INPUT, graph_of, input_shape, pass_through_graph
 from mnas.latency.onnx_int8 import quantized
+from mnas.latency.reorders import PassThrough
 from mnas.latency.runtime import Pinned, Run
 from mnas.latency.target import Target
 
@@ -36,6 +37,10 @@ class OnnxRuntime:
     def prepare(self, blocks: Sequence[PlannedBlock], target: Target) -> Run:
         session = _session(model_of(blocks, target).SerializeToString(), target)
         return _bind(session, INPUT, input_shape(blocks, target.batch))
+
+    def prepare_pass_through(self, model: PassThrough, target: Target) -> Run:
+        session = _session(pass_through_graph(model).SerializeToString(), target)
+        return _bind(session, INPUT, (target.batch, model.channels, model.size, model.size))
 
     def prepare_file(self, path: Path, target: Target) -> Run:
         return prepare_file(path, target)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from mnas.arch import PlannedBlock
 from mnas.latency.errors import MeasuringError
 from mnas.latency.reachable import macs_of
+from mnas.latency.reorders import PASS_THROUGHS, Reorders, reorders_of
 from mnas.latency.table import LatencyTable, TableRow
-from mnas.latency.target import Target, Timing
+from mnas.latency.target import Target
 from mnas.latency.timing import NOTHING, PassTime, Settings, combine, is_steady, typical
 
 EMPTY = "empty"
@@ -22,7 +23,8 @@ class Passes:
         blocks: What is measured, by key.
         target: What it runs with.
         settings: How it is timed.
-        passes: Passes of each block, of `empty` and of the reference; more may be added.
+        passes: Passes of each block, of `empty`, of pass-throughs and of the reference; more may
+            be added.
         failures: Reasons for which each block failed, the latest last.
     """
 
@@ -47,19 +49,24 @@ class Passes:
         passes = self.passes.get(EMPTY)
         return typical(passes) if passes else NOTHING
 
+    def reorders(self) -> Reorders | None:
+        """What the runtime takes to reorder maps; None if not all pass-throughs were timed."""
+        times_ms = {
+            model.key: typical(self.passes[model.key]).ms
+            for model in PASS_THROUGHS
+            if self.passes.get(model.key)
+        }
+        return reorders_of(times_ms, self.empty().ms)
+
     def least_ms(self, empty: PassTime) -> float:
         """What still can be told from an empty call."""
         return max(self.settings.agreement * empty.ms, self.settings.resolution_ms)
-
-    def timing_of(self, key: str, empty: PassTime) -> Timing:
-        """What a block adds to an empty call; it has at least one pass."""
-        return combine(self.passes[key], empty=empty, least_ms=self.least_ms(empty))
 
     def is_settled(self, key: str, empty: PassTime) -> bool:
         """Whether a block has enough passes, which agree and differ from an empty call."""
         if len(self.passes.get(key, ())) < self.settings.passes:
             return False
-        timing = self.timing_of(key, empty)
+        timing = combine(self.passes[key], empty=empty, least_ms=self.least_ms(empty))
         is_told_apart = timing.ms > self.least_ms(empty)
         return is_told_apart and is_steady(timing, self.target, self.settings)
 
@@ -94,14 +101,15 @@ class Passes:
                 f"all {len(self.blocks)} blocks failed in {self.target.runtime}, "
                 f"the first with {first}. Nothing was written."
             )
-        empty = self.empty()
+        empty, reorders = self.empty(), self.reorders()
         return LatencyTable(
             target=self.target,
             device=device,
             runtime_version=runtime_version,
-            rows=tuple(self._rows(empty)),
+            rows=tuple(self._rows(empty, reorders)),
             empty_ms=empty.ms,
             empty_wall_ms=empty.wall_ms,
+            reorders=reorders,
             space=space,
             also=also,
             left_out=left_out,
@@ -113,7 +121,7 @@ class Passes:
             source=source,
         )
 
-    def _rows(self, empty: PassTime) -> Iterator[TableRow]:
+    def _rows(self, empty: PassTime, reorders: Reorders | None) -> Iterator[TableRow]:
         for key in sorted(self.blocks):
             if key not in self.passes:
                 reason = self.failures.get(key, ["it was not timed"])[-1]
@@ -122,14 +130,17 @@ class Passes:
                     status=f"failed: {reason}",
                 )  # fmt: skip
                 continue
-            timing = self.timing_of(key, empty)
+            alone = empty if reorders is None else empty.plus(reorders.of(self.blocks[key]))
+            least_ms = self.least_ms(empty)
+            timing = combine(self.passes[key], empty=alone, least_ms=least_ms)
+            is_sound = self.is_settled(key, empty) and timing.ms > least_ms
             yield TableRow(
                 block=key,
                 ms=timing.ms,
                 wall_ms=timing.wall_ms,
                 spread=timing.spread,
                 runs=len(self.passes[key]) * self.settings.runs,
-                status="measured" if self.is_settled(key, empty) else "noisy",
+                status="measured" if is_sound else "noisy",
             )
 
     def _drift(self) -> float | None:

@@ -18,6 +18,7 @@ from mnas.latency.job_rows import JobRows
 from mnas.latency.jobs import Job, plan_job, write_job
 from mnas.latency.passes import Passes
 from mnas.latency.reachable import MeasurableSpace
+from mnas.latency.reorders import PASS_THROUGHS
 from mnas.latency.rounds import Progress, no_progress
 from mnas.latency.table import LatencyTable
 from mnas.latency.target import Target
@@ -317,6 +318,7 @@ def _table_of(job: Job, rows: JobRows, source: str) -> LatencyTable:
         failures={},
     )
     names |= {agent.EMPTY: agent.EMPTY, agent.REFERENCE: found.reference_key}
+    names |= {model.key: model.key for model in PASS_THROUGHS}
     return Passes(
         blocks=found.blocks,
         target=found.target,

@@ -11,6 +11,7 @@ from mnas.arch import Architecture, PlannedBlock, plan, write_atomically
 from mnas.latency.errors import LatencyTableError, TableMismatchError
 from mnas.latency.missing import MissingError
 from mnas.latency.prediction import NetworkPredictor, conformal_margin, held_out_residuals
+from mnas.latency.reorders import Reorders
 from mnas.latency.target import Calibration, Latency, Target, Verification
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class TableRow:
 
     Attributes:
         block: Key of the planned block (canonical JSON).
-        ms: What it adds to an empty call, in milliseconds (thread CPU time with one thread, wall
+        ms: What it adds to a network, in milliseconds (thread CPU time with one thread, wall
             time with several); None if it failed.
         wall_ms: The same in wall time.
         spread: How far its slowest pass lies above its fastest, relative to `ms`, where one in
@@ -52,6 +53,8 @@ class LatencyTable:
         rows: One for each block.
         empty_ms: Milliseconds of a call that computes nothing, subtracted from every row.
         empty_wall_ms: The same in wall time.
+        reorders: What reordering the maps that enter and leave a block takes, subtracted too; None
+            where the runtime has none, or nobody timed them.
         space: Name and digest of the search space; empty if unknown.
         also: Ids of networks whose blocks were measured besides the space's.
         left_out: How many reachable blocks were left to be predicted, as it was asked for; None
@@ -76,6 +79,7 @@ class LatencyTable:
     rows: tuple[TableRow, ...]
     empty_ms: float = 0.0
     empty_wall_ms: float = 0.0
+    reorders: Reorders | None = None
     space: Mapping[str, str] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     left_out: int | None = 0

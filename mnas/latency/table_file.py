@@ -45,7 +45,7 @@ class _CellError(ValueError):
 
 _OPTIONAL_IN_TABLE = (
     "space", "also", "left_out", "measured_at", "protocol", "pinned", "empty_ms",
-    "empty_wall_ms", "drift", "calibration", "verification", "where", "forced",
+    "empty_wall_ms", "reorders", "drift", "calibration", "verification", "where", "forced",
 )  # fmt: skip
 
 
@@ -64,6 +64,7 @@ def text_of(table: "LatencyTable") -> str:
         "pinned": dict(table.pinned),
         "empty_ms": table.empty_ms,
         "empty_wall_ms": table.empty_wall_ms,
+        **({} if table.reorders is None else {"reorders": asdict(table.reorders)}),
         "drift": table.drift,
         "left_out": table.left_out,
         "noise_floor": table.noise_floor,

@@ -4,12 +4,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from mnas.arch import Fault
 from mnas.latency.errors import LatencyTableError
+from mnas.latency.reorders import Reorders
 from mnas.latency.target import Calibration, Target, Verification
 
 SCHEMA = "mnas.latency_table/1"
@@ -33,6 +35,7 @@ _HEADER: dict[str, Any] = {
     "pinned": dict[str, str | int | float | bool],
     "empty_ms": _Amount,
     "empty_wall_ms": _Amount,
+    "reorders": Reorders | None,
     "drift": _Amount | None,
     "noise_floor": _Amount | None,
     "calibration": Calibration | None,
@@ -158,6 +161,10 @@ def _impossible(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         lone = "verification" if calibration is None else "calibration"
         other = "calibration" if calibration is None else "verification"
         yield lone, f"comes of one measurement with the {other}, which is not here; got it alone"
+    reorders: Reorders | None = header.get("reorders")
+    for name, value in {} if reorders is None else asdict(reorders).items():
+        if not 0 <= value <= MOST_MS:
+            yield f"reorders.{name}", f"must be 0 to {MOST_MS:g}; got {value!r}"
     if calibration is not None:
         if not 0 < calibration.scale <= MOST_MS:
             problem = f"must be above 0, at most {MOST_MS:g}; got {calibration.scale!r}"

@@ -236,6 +236,16 @@ def _blocks(measured: LatencyTable) -> Html:
     )
 
 
+def _reorders(measured: LatencyTable) -> list[list[Child]]:
+    found = measured.reorders
+    if found is None:
+        return []
+    return [
+        ["reordering a map and back", f"{found.ms:.4g}\u00a0ms"],
+        ["for each million values more", f"{1e6 * found.ms_per_value:.4g}\u00a0ms"],
+    ]
+
+
 def _measuring(measured: LatencyTable) -> Html:
     states = Counter(row.status.partition(":")[0] for row in measured.rows)
     protocol: list[list[Child]] = [
@@ -247,6 +257,7 @@ def _measuring(measured: LatencyTable) -> Html:
         ["blocks", ", ".join(f"{number} {state}" for state, number in sorted(states.items()))],
         ["left to be predicted", "-" if measured.left_out is None else measured.left_out],
         ["an empty call", f"{measured.empty_ms:.4g}\u00a0ms"],
+        *_reorders(measured),
         [
             "drift of the reference block",
             "-" if measured.drift is None else percent(measured.drift, 1),

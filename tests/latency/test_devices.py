@@ -30,6 +30,7 @@ from mnas.latency import (
     run_job,
     verify_on,
 )
+from mnas.latency.reorders import PASS_THROUGHS
 
 
 def measured(address, space, tmp_path, **options):
@@ -104,6 +105,7 @@ def test_a_job_measures_and_verifies_where_it_was_copied_to(tiny_space, tmp_path
 
     assert "done" in done.stderr
     assert table.device == describe_device()
+    assert table.reorders is not None
     assert {row.block for row in table.rows} == set(tiny_space.reachable_blocks())
     assert table.verification is not None
     assert len(table.verification.networks) == 5
@@ -118,7 +120,7 @@ def test_a_job_holds_each_model_once_and_is_not_written_twice(tiny_space, tmp_pa
     again = plan_job(tiny_space, Target(), tmp_path / "job", networks=0)
 
     assert again.id == job.id
-    assert len(models) == len(tiny_space.reachable_blocks()) + 1
+    assert len(models) == 1 + len(tiny_space.reachable_blocks()) + len(PASS_THROUGHS)
     assert [path.stat().st_mtime_ns for path in models] == before
 
 
@@ -163,6 +165,7 @@ def _replace(document, place, value):
         (("models", 1, "key"), "block-0", r"models\.1\.key: of what the model holds it is 'block-"),
         (("models", 1, "holds"), "{}", r"models\.1\.holds: not the key of a block"),
         (("models", 1, "file"), "../../etc/shadow", r"models\.1\.file: must be models/KEY\.SUFFIX"),
+        (("models", -1, "holds"), "reorder-9", r"models\.\d+\.holds: must be one of reorder-16x"),
         (("models", 1, "shape"), [1, -3, 8, 8], r"models\.1\.shape\.1: must be greater than"),
     ],
 )

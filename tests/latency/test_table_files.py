@@ -11,6 +11,7 @@ import pytest
 from mnas.arch import plan
 from mnas.latency import LatencyTable, LatencyTableError, TableMismatchError, TableRow, Target
 from mnas.latency.accuracy import judge
+from mnas.latency.reorders import Reorders
 from mnas.latency.target import Calibration, VerifiedNetwork
 
 
@@ -363,3 +364,16 @@ def test_the_name_of_a_target_does_not_matter(table):
 def test_a_written_table_can_be_read_by_others(saved):
     assert stat.S_IMODE(saved.stat().st_mode) & stat.S_IRUSR
     assert [path.name for path in saved.parent.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [("-1.0", "reorders.ms: must be 0 to"), ("1e300", "reorders.ms: must be 0 to")],
+)
+def test_reorders_that_cannot_be_are_named(table, tmp_path, ms, said):
+    path = tmp_path / "t.csv"
+    replace(table, reorders=Reorders(ms=0.5, ms_per_value=0.0)).save(path)
+    edit(path, '"ms": 0.5', f'"ms": {ms}')
+
+    with pytest.raises(LatencyTableError, match=re.escape(said)):
+        LatencyTable.load(path)
