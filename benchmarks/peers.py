@@ -62,7 +62,41 @@ def deephyper(task: Mapping[str, Any], ask: Ask) -> None:
         search.tell([(choices, told)])
 
 
-PEERS = {"pyglove": pyglove, "deephyper": deephyper}
+def syne_tune(task: Mapping[str, Any], ask: Ask) -> None:
+    """Its conformal quantile regression (Salinas et al. 2023); evolution for a front."""
+    import logging
+
+    from syne_tune.config_space import choice
+    from syne_tune.optimizer.baselines import CQR
+    from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
+    from syne_tune.optimizer.schedulers.multiobjective import multi_objective_regularized_evolution
+    from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidelityScheduler
+
+    logging.disable(logging.WARNING)  # one for each trial that has no result
+    space = {name: choice(options) for name, options in task["choices"].items()}
+    if task["has_budget"]:
+        scheduler: Any = CQR(space, metric="score", do_minimize=False, random_seed=task["seed"])
+    else:
+        scheduler = SingleFidelityScheduler(
+            space,
+            metrics=["score", "minus_ms"],
+            do_minimize=False,
+            searcher=multi_objective_regularized_evolution.MultiObjectiveRegularizedEvolution(
+                space, random_seed=task["seed"], population_size=_POPULATION
+            ),
+            random_seed=task["seed"],
+        )
+    asked = AskTellScheduler(scheduler)
+    while True:
+        trial = asked.ask()
+        answer = ask(trial.config)
+        if "score" in answer:
+            asked.tell(trial, {"score": answer["score"], "minus_ms": -answer["ms"]})
+        else:
+            scheduler.on_trial_error(trial)
+
+
+PEERS = {"pyglove": pyglove, "deephyper": deephyper, "syne-tune": syne_tune}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from mnas.cli.app import app
 from mnas.latency import LatencyTable, TableRow, Target
+from mnas.latency.reorders import Reorders
 from mnas.space import load_space
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +85,13 @@ def write_table(path: Path) -> None:
         TableRow(block=key, ms=0.01, wall_ms=0.01, spread=0.0, runs=30, status="measured")
         for key in load_space("small_digits").reachable_blocks()
     )
-    LatencyTable(target=Target(), device="a test", runtime_version="0", rows=rows).save(path)
+    LatencyTable(
+        target=Target(),
+        device="a test",
+        runtime_version="0",
+        rows=rows,
+        reorders=Reorders(ms=0.0, ms_per_value=0.0),
+    ).save(path)
 
 
 def command_paths() -> dict[str, typing.Any]:
