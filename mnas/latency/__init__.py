@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mnas.latency.contrasts import Contrast, contrasts_of
     from mnas.latency.deployed import time_networks
     from mnas.latency.device import describe_device
+    from mnas.latency.elsewhere import DeviceTimes, ask_device, time_networks_on
     from mnas.latency.errors import (
         DeviceError,
         InvalidRuntimeError,
@@ -65,6 +66,7 @@ __all__ = [
     "Contrast",
     "DeviceAddressError",
     "DeviceError",
+    "DeviceTimes",
     "Interval",
     "InvalidRuntimeError",
     "Job",
@@ -86,6 +88,7 @@ __all__ = [
     "Timing",
     "Verification",
     "VerifiedNetwork",
+    "ask_device",
     "compare_tables",
     "contrasts_of",
     "default_table_path",
@@ -107,6 +110,7 @@ __all__ = [
     "table_folder",
     "time_architectures",
     "time_networks",
+    "time_networks_on",
     "verify_on",
     "verify_table",
     "write_onnx",
@@ -119,6 +123,7 @@ _MODULES = {
     "comparing": ("Comparison", "compare_tables", "merge_tables"),
     "deployed": ("time_networks",),
     "device": ("describe_device",),
+    "elsewhere": ("DeviceTimes", "ask_device", "time_networks_on"),
     "errors": (
         "DeviceError",
         "InvalidRuntimeError",

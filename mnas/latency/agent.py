@@ -433,6 +433,8 @@ def work(job: dict[str, Any], folder: Path, rows: Rows, out: IO[str]) -> None:
                 visit(key, models[key])
                 if failed_in_a_row == FAILED_BEFORE_ASKING:
                     require_life()
+    if failed_in_a_row:
+        require_life()  # the last ones may have failed because the device is gone
 
 
 def _timer(job: dict[str, Any], folder: Path) -> Callable[[dict[str, Any]], tuple[float, float]]:

@@ -28,7 +28,7 @@ from mnas.latency import agent
 from mnas.latency.addresses import Address, ByCommand, parse_address
 from mnas.latency.errors import JobError, MeasuringError
 from mnas.latency.job_file import SCHEMA, Role, model_key, read_document
-from mnas.latency.model_files import check_writable, suffix_of, write_model
+from mnas.latency.model_files import check_writable, copy_model, suffix_of, write_model
 from mnas.latency.reachable import MeasurableSpace, blocks_to_measure, macs_of
 from mnas.latency.reorders import PASS_THROUGHS, PassThrough, has_reorders
 from mnas.latency.rounds import Progress, no_progress
@@ -210,9 +210,14 @@ def write_job(
     also: tuple[str, ...],
     left_out: int = 0,
     rounds: int = 6,
+    files: Mapping[str, Path] | None = None,
     progress: Progress = no_progress,
 ) -> Job:
-    """Write the folder of given blocks and networks; see `plan_job`."""
+    """Write the folder of given blocks and networks; see `plan_job`.
+
+    Networks whose id is in `files` are these deployed files, in the format that the target's
+    runtime reads; the others get random weights.
+    """
     is_command = isinstance(address, ByCommand)
     check_writable(target, is_command=is_command)
     chains: list[tuple[Role, str, list[PlannedBlock]]] = [("empty", "", [])]
@@ -243,11 +248,19 @@ def write_job(
         timeout_s=timeout_s,
     )
     _refuse_another(job)
+    given = {
+        model_key("network", arch.to_json()): files[arch.id]
+        for arch in networks
+        if files is not None and arch.id in files
+    }
     contents: list[Sequence[PlannedBlock] | PassThrough] = [chain for _, _, chain in chains]
     contents += throughs
     for done, (model, content) in enumerate(zip(models, contents, strict=True), start=1):
-        if not (job.folder / model.file).is_file():
-            write_model(content, target, job.folder / model.file, fixed_batch=is_command)
+        path, deployed = job.folder / model.file, given.get(model.key)
+        if not path.is_file() and deployed is not None:
+            copy_model(deployed, target, path, fixed_batch=is_command)
+        elif not path.is_file():
+            write_model(content, target, path, fixed_batch=is_command)
         progress(done, len(models), "models written")
     write_atomically(job.folder / "agent.py", Path(agent.__file__).read_bytes())
     write_atomically(job.folder / "job.json", json.dumps(job.document(), indent=1) + "\n")

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnas.arch import PlannedBlock, UnknownNameError, atomic_path
 from mnas.latency import agent
 from mnas.latency.reorders import PassThrough
 from mnas.latency.runtime import runtime_for
 from mnas.latency.target import Target
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 ONNX, TFLITE = ".onnx", ".tflite"
 _DTYPES = ("fp32", "int8")
@@ -73,7 +77,28 @@ def write_model(
 
         model = model_of(content, target)
     if fixed_batch:
-        for value in (*model.graph.input, *model.graph.output):
-            value.type.tensor_type.shape.dim[0].dim_value = target.batch
+        _fix_batch(model, target.batch)
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
+
+
+def copy_model(deployed: Path, target: Target, path: Path, *, fixed_batch: bool) -> None:
+    """Copy a deployed file of a network; see `write_model`.
+
+    Raises:
+        UnwritableFileError: The file cannot be written; says why.
+    """
+    data = deployed.read_bytes()
+    if fixed_batch and suffix_of(target) == ONNX:
+        import onnx
+
+        model = onnx.load_from_string(data)
+        _fix_batch(model, target.batch)
+        data = model.SerializeToString()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _fix_batch(model: "ModelProto", batch: int) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch

@@ -1,20 +1,18 @@
 """Measuring and verifying a table on another device: a job goes there, its rows come back."""
 
-import contextlib
 import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mnas.arch import Architecture
 from mnas.latency import agent
-from mnas.latency.addresses import Address, ByCommand, Here, parse_address, require_repeated
-from mnas.latency.connections import Connection, ConnectionLostError, connection_to, rows_in
-from mnas.latency.errors import DeviceError, JobError, MeasuringError, TableMismatchError
+from mnas.latency.addresses import Address, Here, parse_address, require_repeated
+from mnas.latency.errors import JobError, MeasuringError
 from mnas.latency.job_rows import JobRows
+from mnas.latency.job_running import Pause, finished_rows, name_there
 from mnas.latency.jobs import Job, plan_job, write_job
 from mnas.latency.passes import Passes
 from mnas.latency.reachable import MeasurableSpace
@@ -29,10 +27,6 @@ from mnas.latency.verifying import (
     spread_over_latency,
     with_verification,
 )
-
-# Pauses before a lost connection is tried again; after the last one it is given up.
-_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
-Pause = Callable[[float], None]
 
 
 def measure_on(
@@ -125,7 +119,7 @@ def run_job(
     """
     if job.reference is None:
         raise JobError(f"{job.folder} holds no blocks: a table is made of them. Plan a job for one")
-    rows = _finished(job, progress, pause)
+    rows = finished_rows(job, progress, pause)
     table = _table_of(job, rows, os.fspath(out))
     if job.rounds:
         table = _verified(table, job, rows)
@@ -190,9 +184,6 @@ def verify_on(
         require_repeated(table.source, place, table.where.get("python"), said_address=said)
     else:
         require_repeated(table.source, place, None, said_address=said)
-    # What is behind a command cannot say what it is: it is taken to be the table's device.
-    named = table.where.get("device") if str(place) == table.where.get("address") else None
-    device = table.device if isinstance(place, ByCommand) else named
     chosen = spread_over_latency(table, space, networks, random.Random(seed))
     if not force:
         require_measured(table, space, chosen)
@@ -204,7 +195,7 @@ def verify_on(
         networks=chosen,
         address=place,
         python=python,
-        device=device,
+        device=name_there(table, place),
         settings=settings or Settings(),
         timeout_s=timeout_s,
         space=space_facts(space),
@@ -212,99 +203,12 @@ def verify_on(
         rounds=rounds,
         progress=progress,
     )
-    rows = _finished(job, progress, pause, wanted=table)
+    rows = finished_rows(job, progress, pause, wanted=table)
     verified = _verified(table, job, rows)
     if Path(table.source).is_file():
         verified.save(table.source)
     shutil.rmtree(folder)
     return verified
-
-
-def _finished(
-    job: Job, progress: Progress, pause: Pause, wanted: LatencyTable | None = None
-) -> JobRows:
-    """All rows of a job; the device is asked for those that are not here."""
-    with JobRows(job.rows_path) as rows:
-        if not rows.is_done:
-            connection = connection_to(job)
-            try:
-                _run(job, connection, rows, progress, pause, wanted)
-            except DeviceError as error:
-                if not rows.timed:
-                    raise
-                raise type(error)(
-                    f"{error}\nWhat was measured so far is in {job.folder}: "
-                    "the same command goes on there."
-                ) from None
-            finally:
-                connection.close()
-        rows.require_about()
-        if wanted is not None:
-            _require_same(wanted, rows.about)
-    return rows
-
-
-def _run(
-    job: Job,
-    connection: Connection,
-    rows: JobRows,
-    progress: Progress,
-    pause: Pause,
-    wanted: LatencyTable | None,
-) -> None:
-    was_there, lost = False, 0
-    while not rows.is_done:
-        before = rows.timed
-        try:
-            about = connection.ready()
-            was_there = True
-            rows.require_same(about)
-            if wanted is not None:
-                _require_same(wanted, about)
-            _stream(job, connection, rows, progress)
-        except ConnectionLostError as error:
-            lost = 1 if rows.timed > before else lost + 1
-            if not was_there or lost > len(_PAUSES_S):
-                raise
-            progress(rows.timed, _total(job), f"{error}; trying again".splitlines()[0])
-            pause(_PAUSES_S[lost - 1])
-    with contextlib.suppress(DeviceError):  # the rows are here: a folder left there harms nobody
-        connection.clean()
-
-
-def _stream(job: Job, connection: Connection, rows: JobRows, progress: Progress) -> None:
-    """Take rows until the agent ends."""
-    process = connection.start()
-    total = _total(job)
-    try:
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # why it is gone, its exit code says
-            process.stdin.write("".join(f"{line}\n" for line in rows.lines).encode())
-            process.stdin.close()
-        for row in rows_in(process):
-            waiting = row.get("waiting")
-            if waiting is None:
-                rows.add(row)
-            progress(min(rows.timed, total), total, waiting or f"timed on {job.address}"[:60])
-        code = process.wait()
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-    if code == agent.GONE:
-        raise DeviceError(
-            f"the device does not answer: not even an empty model runs ({rows.last_failure})"
-        )
-    if code or not rows.is_done:
-        raise connection.complain(code)
-
-
-def _total(job: Job) -> int:
-    """About how many rows there will be."""
-    blocks = sum(model.role == "block" for model in job.models)
-    networks = sum(model.role == "network" for model in job.models)
-    return 1 + blocks * job.settings.passes + networks * job.rounds
 
 
 def _table_of(job: Job, rows: JobRows, source: str) -> LatencyTable:
@@ -361,15 +265,3 @@ def _verified(table: LatencyTable, job: Job, rows: JobRows) -> LatencyTable:
         random.Random(0),
         space=job.space,
     )
-
-
-def _require_same(table: LatencyTable, about: Mapping[str, Any]) -> None:
-    for what, there, here in (
-        ("device", table.device, about["device"]),
-        ("runtime version", table.runtime_version, about["runtime_version"]),
-    ):
-        if there != here:
-            raise TableMismatchError(
-                f"{table.source} was measured with {what} {there!r}, but the device there has "
-                f"{here!r}. Measure a table there with `mnas latency measure`"
-            )
