@@ -89,3 +89,29 @@ class FormulaBench(Bench):
             seconds=0.0,
             state="complete",
         )
+
+
+class WeightsExecutor(FormulaExecutor):
+    """A formula that also leaves weights behind, untrained ones, where they are asked for."""
+
+    def _score(self, task):
+        if task.weights_to is not None:
+            from mnas.nets import build
+            from mnas.training import save_weights
+
+            save_weights(build(task.architecture), task.weights_to)
+        return super()._score(task)
+
+
+def searched(experiment, *overrides, executor=None, out=None, **options):
+    """A search whose trainings are formulas, into `run` beside the experiment."""
+    from mnas.search import run_search
+
+    executor = executor or WeightsExecutor()
+    return run_search(
+        experiment,
+        overrides,
+        out=out or experiment.parent / "run",
+        make_executor=lambda bench, experiment, directory: executor,
+        **options,
+    )

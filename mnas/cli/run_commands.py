@@ -48,6 +48,7 @@ def _show(found: "RunStatus") -> Iterator[str]:
             f"{counted(found.infeasible, 'proposal')} over a limit and not trained"
             + (f", {found.filtered:,} filtered" if found.filtered else ""),
         ),
+        *_timing_rows(found),
         ("confirmed", f"{counted(found.confirmed, 'training')} of the comparison"),
         ("trained for", f"{duration(found.seconds)}, summed over the workers"),
     ]
@@ -63,6 +64,14 @@ def _show(found: "RunStatus") -> Iterator[str]:
             yield f"next: mnas train {folder} --pick best"
         case "running":
             pass
+
+
+def _timing_rows(found: "RunStatus") -> Iterator[tuple[str, str]]:
+    if found.timed:
+        where = "" if found.timed_at in (None, "local") else f", by {found.timed_at}"
+        yield "end to end", f"{counted(found.timed, 'network')} timed{where}"
+    if found.waits:
+        yield "waits", found.waits
 
 
 def report(run: RunArgument, as_json: AsJson = False) -> None:

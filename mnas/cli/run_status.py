@@ -40,6 +40,9 @@ class RunStatus:
         infeasible: Proposals over a limit, not trained.
         filtered: Proposals that a training-free score turned away, not trained.
         failed: Evaluations that failed.
+        timed: Networks that were timed end to end.
+        timed_at: Address of the device that timed them; None where it is not known.
+        waits: Why the comparison waits for times; None where it does not.
         confirmed: Confirmations that are done, baselines included.
         seconds: Of training, summed over the workers.
     """
@@ -55,6 +58,9 @@ class RunStatus:
     infeasible: int = 0
     filtered: int = 0
     failed: int = 0
+    timed: int = 0
+    timed_at: str | None = None
+    waits: str | None = None
     confirmed: int = 0
     seconds: float = 0.0
     best: Best | None = None
@@ -83,12 +89,15 @@ def status_of(directory: Path) -> RunStatus:
 
 
 def _status(run: "Run", directory: Path, pid: int | None) -> RunStatus:
-    rows = run.evaluations
+    from mnas.results import read_end_to_end
+
+    rows, timed = run.evaluations, read_end_to_end(directory)
     trained = [row for row in rows if row.kind == "trial" and row.state != "infeasible"]
     confirmed = sum(row.kind != "trial" and row.rung is None for row in rows)
     wanted = (run.experiment.get("search") or {}).get("trials")
     is_finished = run.verdict is not None
-    phase = "done" if is_finished else "confirm" if confirmed else "search"
+    is_compared = confirmed or timed.ms or timed.waits
+    phase = "done" if is_finished else "confirm" if is_compared else "search"
     return RunStatus(
         directory=directory,
         name=run.name,
@@ -101,6 +110,9 @@ def _status(run: "Run", directory: Path, pid: int | None) -> RunStatus:
         infeasible=sum(row.state == "infeasible" and not row.is_filtered for row in rows),
         filtered=sum(row.is_filtered for row in rows),
         failed=sum(row.state == "failed" for row in rows),
+        timed=len(timed.ms),
+        timed_at=timed.address,
+        waits=timed.waits,
         confirmed=confirmed,
         seconds=sum(row.seconds for row in rows),
         best=_best(run),

@@ -80,7 +80,10 @@ def _search(answer: Answer, experiment: str, overrides: list[str], out: Path | N
 
         def observe(step: "Step") -> None:
             log.note(step)
-            shown.step(step.phase, step.done, step.total, step.text)
+            if step.phase == "notice":
+                shown.say(step.text)
+            else:
+                shown.step(step.phase, step.done, step.total, step.text)
 
         with stop.listening(told):
             run = run_search(experiment, overrides, out=out, observer=observe, stop=stop)

@@ -55,10 +55,16 @@ def sentences(verdict: Mapping[str, Any], tables: Mapping[str, Any]) -> Iterator
     """
     yield _gain_words(verdict)
     yield run_table_words(tables.get(str(verdict.get("target"))) or {})
+    yield from _timing_words(verdict)
     dropped = verdict.get("dropped") or []
-    if dropped:
-        names = listed(f"{one['name']} ({milliseconds(one['measured_ms'])})" for one in dropped)
+    slow = [one for one in dropped if one["measured_ms"] is not None]
+    if slow:
+        names = listed(f"{one['name']} ({milliseconds(one['measured_ms'])})" for one in slow)
         yield f"Dropped, since measured end to end it was over the budget: {names}."
+    broken = [one for one in dropped if one["measured_ms"] is None]
+    if broken:
+        names = listed(f"{one['name']} ({one['reason']})" for one in broken)
+        yield f"Dropped, since it could not be timed on {verdict.get('target')}: {names}."
     missing = verdict.get("baselines_without_a_version_in_budget") or []
     if missing:
         yield f"No scaled version meets the budget of the published {listed(missing)}."
@@ -77,6 +83,18 @@ def _gain_words(verdict: Mapping[str, Any]) -> str:
         images = counted(winner["test_images"], "test image")
         said += f" With {images} this difference cannot be told from chance."
     return said
+
+
+def _timing_words(verdict: Mapping[str, Any]) -> Iterator[str]:
+    """Where the times come from, if not from this machine."""
+    found = verdict.get("timed_on") or {}
+    if found.get("address") not in (None, "local"):
+        yield (
+            f"Timed end to end on {verdict.get('target')}: {found['device']}, reached by "
+            f"{found['address']}."
+        )
+    if found.get("waits"):
+        yield f"Not every network was timed: {found['waits']}."
 
 
 def _budget(entry: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
@@ -146,13 +164,28 @@ def show_preview(preview: "Preview") -> Iterator[str]:
         )
     for table in preview.tables:
         rows.append((f"table of {table.target}", _table_words(table)))
+        if table.address != "local":
+            rows.append((f"device of {table.target}", _device_words(table)))
     yield from facts(rows)
     if preview.fastest_ms is None:
         yield "Whether the budget can be met is known once the table is measured."
     yield "Nothing was kept of the few steps of training; nothing was measured or written."
 
 
+def _device_words(table: Any) -> str:
+    """Where a device is, what goes there, and what it makes run."""
+    models = [counted(table.blocks, "block")] if table.blocks else []
+    models += [counted(table.networks, "whole network")] if table.networks else []
+    sent = f"{' and '.join(models) or 'nothing'} as models; the search asks it first"
+    if table.address.startswith("cmd:"):
+        return f"{sent}. Run here for each model: {table.address.removeprefix('cmd:')}"
+    return f"{table.address}, run there by {table.python or 'python3'}: {sent}"
+
+
 def _table_words(table: Any) -> str:
     if table.path is None:
-        return f"{counted(table.blocks, 'block')} to measure, about {duration(table.seconds)}"
+        blocks = f"{counted(table.blocks, 'block')} to measure"
+        return f"{blocks}, about {duration(table.seconds)}" + (
+            "" if table.address == "local" else " on a machine like this one"
+        )
     return f"{table.path}, {table.verdict or 'not verified'}"

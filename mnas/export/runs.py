@@ -137,6 +137,12 @@ def _target_of(
     if not sections:
         return None, None, ["not timed: the experiment names no target"]
     section = sections[0]
+    address = section.get("address", "local")
+    if address != "local":
+        said = (
+            f"the target {section.get('name')!r} is at {address}, and export times on this machine"
+        )
+        return None, None, [f"not timed: {said}"]
     known = ("name", "runtime", "threads", "dtype")
     target = Target(**{name: section[name] for name in known if name in section})
     try:

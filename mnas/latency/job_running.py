@@ -56,7 +56,8 @@ def finished_rows(
             try:
                 _run(job, connection, rows, progress, pause, wanted, is_awaited)
             except DeviceError as error:
-                if not rows.timed:
+                is_asked_only = job.reference is None and not job.rounds
+                if not rows.timed or is_asked_only:
                     raise
                 raise type(error)(
                     f"{error}\nWhat was measured so far is in {job.folder}: "

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnas.results.end_to_end import EndToEnd, read_end_to_end, write_end_to_end
     from mnas.results.errors import DuplicateRecordError, InvalidRecordError, RunError
     from mnas.results.fronts import hypervolume, non_dominated
     from mnas.results.record import Kind, Record
@@ -19,6 +20,7 @@ _MODULES = {
     "Confirmed": "verdicts",
     "Dropped": "verdicts",
     "DuplicateRecordError": "errors",
+    "EndToEnd": "end_to_end",
     "Gain": "verdicts",
     "InvalidRecordError": "errors",
     "Kind": "record",
@@ -31,7 +33,9 @@ _MODULES = {
     "Verdict": "verdicts",
     "hypervolume": "fronts",
     "non_dominated": "fronts",
+    "read_end_to_end": "end_to_end",
     "rescore": "rescoring",
+    "write_end_to_end": "end_to_end",
     "write_front_csv": "writing",
     "write_network": "writing",
     "write_records_csv": "writing",
@@ -44,6 +48,7 @@ __all__ = [
     "Confirmed",
     "Dropped",
     "DuplicateRecordError",
+    "EndToEnd",
     "Gain",
     "InvalidRecordError",
     "Kind",
@@ -56,7 +61,9 @@ __all__ = [
     "Verdict",
     "hypervolume",
     "non_dominated",
+    "read_end_to_end",
     "rescore",
+    "write_end_to_end",
     "write_front_csv",
     "write_network",
     "write_records_csv",

@@ -240,6 +240,9 @@ def _table_facts(facts: Mapping[str, Any]) -> Html:
         for name in ("device", "runtime", "runtime_version", "threads", "dtype")
         if facts.get(name) is not None
     ]
+    where = facts.get("where")
+    if isinstance(where, Mapping) and where.get("address"):
+        said.append(f"measured at {where['address']}")
     return paragraph(" \u00b7 ".join(said), class_="note") if said else EMPTY
 
 

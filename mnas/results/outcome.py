@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mnas.results.candidates import at_top_rung, confirmed
 from mnas.results.drawing import draw_network
+from mnas.results.end_to_end import read_end_to_end
 from mnas.results.errors import RunError
 from mnas.results.front_plot import front_figure
 from mnas.results.markup import EMPTY, Child, Html, element, join, paragraph, table
@@ -36,6 +37,12 @@ def headline(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html:
             "No candidate could be confirmed",
             "Every training of the confirmation failed; records.csv has the reasons.",
         )
+    if verdict.winner is None and verdict.reason == "not_timed":
+        return _answer(
+            "No candidate could be timed",
+            f"Every candidate failed on {verdict.target}{_device(verdict)}; timing.json has the "
+            "reasons.",
+        )
     if verdict.winner is None:
         budget = milliseconds(verdict.budget_ms)
         return _answer(
@@ -47,7 +54,7 @@ def headline(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html:
         return _answer(
             f"{percent(verdict.winner.test_accuracy)} on test",
             f"{_name(verdict.winner)} won the confirmation, measured at "
-            f"{milliseconds(verdict.winner.measured_ms)} on {verdict.target}"
+            f"{milliseconds(verdict.winner.measured_ms)} on {verdict.target}{_device(verdict)}"
             f"{_interval(verdict.winner)}. No published network was compared"
             f"{_why_no_baseline(run, verdict)}, so nothing can be said about a gain.",
         )
@@ -89,12 +96,13 @@ def _latency_words(winner: Confirmed, baseline: Confirmed, verdict: Verdict) -> 
     """Whether the latencies are the same, which a fair comparison asks for."""
     budget = f" The budget is {milliseconds(verdict.budget_ms)}." if verdict.budget_ms else ""
     words = (
-        f"Measured end to end on {verdict.target}, side by side: "
+        f"Measured end to end on {verdict.target}{_device(verdict)}, side by side: "
         f"{milliseconds(winner.measured_ms)} for the network found, "
         f"{milliseconds(baseline.measured_ms)} for the published one.{budget}"
     )
     if not winner.measured_ms or not baseline.measured_ms:
-        return words
+        waits = verdict.timed_on.waits if verdict.timed_on else None
+        return f"{words} What has no time: {waits}." if waits else words
     ratio = baseline.measured_ms / winner.measured_ms - 1
     if abs(ratio) <= _SAME_LATENCY:
         return f"{words} That is the same latency within {percent(_SAME_LATENCY, 0)}."
@@ -105,6 +113,11 @@ def _latency_words(winner: Confirmed, baseline: Confirmed, verdict: Verdict) -> 
             "with time."
         )
     return f"{words} The published one takes {percent(ratio, 0)} more, which favours it."
+
+
+def _device(verdict: Verdict) -> str:
+    """Which device the target is, where it is not the machine of the search."""
+    return verdict.timed_on.words if verdict.timed_on else ""
 
 
 def _interval_drawing(value: float, low: float, high: float) -> Html:
@@ -142,6 +155,7 @@ def _unfinished(run: Run, accuracies: Accuracies) -> Html:
             "No network was scored",
             f"{counted(failed, 'evaluation')} failed, {_ruled_out(rows)}.{said}",
         )
+    waits = read_end_to_end(run.directory).waits
     after = "all seeds of the confirmation" if stage == "confirm" else "the proxy's highest rung"
     latencies = listed(
         f"{milliseconds(ms)} on {target}" for target, ms in best.record.latency_ms.items()
@@ -152,14 +166,17 @@ def _unfinished(run: Run, accuracies: Accuracies) -> Html:
         f"({epochs_text(best.record.epochs)}) is {best.id}"
         + (f", predicted {latencies}" if latencies else "")
         + ". There is no verdict: the comparison with published networks comes at the end of a "
-        "search, so nothing is claimed here. The highest of many noisy scores is too high.",
+        "search, so nothing is claimed here. The highest of many noisy scores is too high."
+        + (f" The comparison waits for times of the device: {waits}." if waits else ""),
     )
 
 
 def dropped_section(verdict: Verdict | None) -> Html:
-    """Which confirmed networks measured over the budget; nothing before a verdict."""
-    if verdict is None or verdict.budget_ms is None:
+    """Which networks measured over the budget or could not be timed; nothing before a verdict."""
+    if verdict is None:
         return EMPTY
+    if verdict.budget_ms is None:
+        return _not_timed(verdict)
     floor = verdict.noise_floor or 0.0
     limit = (
         f"{milliseconds(verdict.budget_ms * (1 + floor))} (the budget of "
@@ -174,20 +191,35 @@ def dropped_section(verdict: Verdict | None) -> Html:
         [
             one.name,
             milliseconds(one.measured_ms),
-            f"+{percent(one.measured_ms / verdict.budget_ms - 1, 1)}",
+            one.reason
+            if one.measured_ms is None
+            else f"+{percent(one.measured_ms / verdict.budget_ms - 1, 1)}",
         ]
         for one in verdict.dropped
     ]
+    failed = sum(one.measured_ms is None for one in verdict.dropped)
+    title = f"{counted(len(rows) - failed, 'network')} measured over the budget"
+    if failed:
+        title += f", {failed} could not be timed"
     return element(
         "div",
-        element("h3", f"Dropped: {counted(len(rows), 'network')} measured over the budget"),
+        element("h3", f"Dropped: {title}"),
         paragraph(
             f"Predicted within the budget, but end to end over {limit}. "
             "A search selects what its table flatters, so what measures over cannot win."
+            + (" Nor can what does not run on the device." if failed else "")
         ),
         table(["network", "measured", "over budget"], rows, numbers=1),
         class_="dropped",
     )
+
+
+def _not_timed(verdict: Verdict) -> Html:
+    """Without a budget, only what fails on the device is dropped."""
+    if not verdict.dropped:
+        return EMPTY
+    told = listed(f"{one.name} ({one.reason})" for one in verdict.dropped)
+    return paragraph(f"Dropped, since it could not be timed: {told}.", class_="dropped")
 
 
 def front_section(run: Run, verdict: Verdict | None, accuracies: Accuracies) -> Html:
@@ -257,8 +289,8 @@ def confirmed_section(run: Run, verdict: Verdict | None, accuracies: Accuracies)
         paragraph(
             "Validation is the mean over seeds \u00b1 the standard deviation of one training. "
             "Predicted latency is with the table's 90\u00a0% margin, measured latency is of the "
-            f"exported file on {verdict.target}. Test was read for the winner and the best "
-            "published network alone; brackets are its 95\u00a0% interval.",
+            f"exported file on {verdict.target}{_device(verdict)}. Test was read for the winner "
+            "and the best published network alone; brackets are its 95\u00a0% interval.",
             class_="note",
         ),
     )

@@ -29,13 +29,42 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A network that measured over the budget, so that it could not win."""
+    """A network that could not win: it measured over the budget, or could not be timed.
+
+    Attributes:
+        reason: Why it has no time; None where it has one.
+    """
 
     id: str
     name: str
-    measured_ms: float
+    measured_ms: float | None = None
+    reason: str | None = None
 
     __pydantic_config__ = _LENIENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOn:
+    """Where the end-to-end times come from.
+
+    Attributes:
+        address: `local`, or how the device was reached; None where an older mnas did not say.
+        waits: Why some networks have no time; None where all have.
+    """
+
+    address: str | None = None
+    device: str | None = None
+    runtime_version: str | None = None
+    waits: str | None = None
+
+    __pydantic_config__ = _LENIENT
+
+    @property
+    def words(self) -> str:
+        """Such as ` (A board, reached by ssh:pi)`; empty for the machine of the search."""
+        if self.address in (None, "local"):
+            return ""
+        return f" ({self.device}, reached by {self.address})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +105,10 @@ class Verdict:
     Attributes:
         target: The device whose latency was measured.
         noise_floor: Relative repeatability of that measurement.
+        timed_on: Where it was measured; None where nothing was.
         gain: None without a baseline.
-        reason: Why there is no winner: `over_budget` (measured) or `failed` (training).
+        reason: Why there is no winner: `over_budget` (measured), `not_timed` (every candidate
+            failed on the device) or `failed` (training).
     """
 
     winner: Confirmed | None = None
@@ -85,6 +116,7 @@ class Verdict:
     target: str | None = None
     budget_ms: float | None = None
     noise_floor: float | None = None
+    timed_on: TimedOn | None = None
     gain: Gain | None = None
     dropped: tuple[Dropped, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()

@@ -11,16 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnas.arch import Architecture, write_atomically
-from mnas.latency import (
-    LatencyTable,
-    describe_device,
-    time_architectures,
-    time_networks,
-    write_onnx,
-)
-from mnas.nets import build
-from mnas.results import Kind, Record, RecordStore
+from mnas.arch import Architecture
+from mnas.latency import LatencyTable
+from mnas.results import EndToEnd, Kind, Record, RecordStore, read_end_to_end
+from mnas.search.end_to_end import NetworkTimer
 from mnas.search.executors import Executor
 from mnas.search.experiment import Experiment
 from mnas.search.limits import Limits
@@ -29,13 +23,19 @@ from mnas.search.performing import perform_all
 from mnas.search.recording import evaluation_record
 from mnas.search.seeds import derive_seed
 from mnas.search.stopping import StopRequest
-from mnas.search.tables import target_of
+from mnas.search.verdicts import why_no_winner
 from mnas.search.work import Task
 from mnas.training import Dataset, Score, accuracy_of, mean_accuracy, paired_gain
 
 # Networks that are timed for each one that is confirmed: some will measure over the budget.
 _TIMED_PER_PLACE = 2
 _TIMED_PER_BASELINE = 3
+
+
+def most_timed_at_once(experiment: Experiment) -> int:
+    """How many networks the first round of the comparison times."""
+    baselines = len(experiment.baselines)
+    return experiment.confirm.top * _TIMED_PER_PLACE + baselines * _TIMED_PER_BASELINE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Contender:
         kind: `confirm` for a candidate of the search, `baseline` for a published network.
         name: Id of a candidate, name of a scaled published network.
         measured_ms: Latency of its exported file, end to end, on the first target; None when that
-            is another device than this machine.
+            is another device than this machine, and has no address.
     """
 
     architecture: Architecture
@@ -78,6 +78,9 @@ class Comparison:
         self._directory = directory
         self._observer = observer
         self._stop = stop
+        self._timer = NetworkTimer(
+            experiment.target, table=table, directory=directory, observer=observer
+        )
 
     def choose(
         self, candidates: Sequence[Architecture], baselines: Sequence[Sequence[Architecture]]
@@ -90,6 +93,9 @@ class Comparison:
 
         Returns:
             Contenders within the budget, and for the report those that were dropped.
+
+        Raises:
+            DeviceError: The target's device is away; what it timed is kept.
         """
         confirmed: list[Contender] = []
         dropped: list[dict[str, Any]] = []
@@ -116,7 +122,7 @@ class Comparison:
         return confirmed, dropped
 
     def _sorted_out(
-        self, kind: Kind, group: Sequence[Architecture], measured: Mapping[str, float], places: int
+        self, kind: Kind, group: Sequence[Architecture], measured: EndToEnd, places: int
     ) -> tuple[list[Contender], list[dict[str, Any]]]:
         """The first of a group that fit, and those before them that do not."""
         contenders: list[Contender] = []
@@ -125,12 +131,13 @@ class Comparison:
             if len(contenders) == places:
                 break
             name = arch.id if kind == "confirm" else arch.name
-            ms = measured.get(arch.id)
-            if ms is None or self._fits(ms):
+            ms, reason = measured.ms.get(arch.id), measured.failed.get(arch.id)
+            if reason is None and (ms is None or self._fits(ms)):
                 contender = Contender(architecture=arch, kind=kind, name=name, measured_ms=ms)
                 contenders.append(contender)
             else:
-                dropped.append({"id": arch.id, "name": name, "measured_ms": ms})
+                entry = {"id": arch.id, "name": name, "measured_ms": ms, "reason": reason}
+                dropped.append(entry)
         return contenders, dropped
 
     def train(self, contenders: Sequence[Contender]) -> None:
@@ -222,10 +229,11 @@ class Comparison:
             "target": self._experiment.target.name,
             "budget_ms": self._experiment.target.budget_ms,
             "noise_floor": self._noise_floor,
+            "timed_on": self._timed_on,
             "winner": winner,
             "baseline": baseline,
             "gain": gain or None,
-            "reason": None if winner else "failed" if contenders else "over_budget",
+            "reason": None if winner else why_no_winner(dropped, has_contenders=bool(contenders)),
             "dropped": dropped,
             "confirmed": entries,
         }
@@ -275,8 +283,19 @@ class Comparison:
 
     @property
     def _noise_floor(self) -> float:
+        """The table's; of a device that timed for an unverified table that of its own rounds."""
         verification = self._table.verification
-        return 0.0 if verification is None else verification.noise_floor
+        if verification is not None:
+            return verification.noise_floor
+        return read_end_to_end(self._directory).noise_floor or 0.0
+
+    @property
+    def _timed_on(self) -> dict[str, Any] | None:
+        found = read_end_to_end(self._directory)
+        if not found.ms:
+            return None
+        known = ("address", "device", "runtime_version", "waits")
+        return {name: getattr(found, name) for name in known}
 
     def _fits(self, measured_ms: float) -> bool:
         budget = self._experiment.target.budget_ms
@@ -301,50 +320,9 @@ class Comparison:
             weights_to=self._weights(arch, seed),
         )
 
-    def _measured(self, networks: Sequence[Architecture]) -> dict[str, float]:
-        """Latency of each network end to end, by id; what `timing.json` has is not timed again.
-
-        Empty when the table is of another device: this machine's times would say nothing.
-        """
-        if self._table.device != describe_device():
-            self._observer(
-                Step(
-                    phase="timing",
-                    text=f"measured latency is not available here: the table is of "
-                    f"{self._table.device}, this machine is {describe_device()}. Nothing is timed "
-                    "end to end; budgets hold by the table alone",
-                )
-            )
-            return {}
-        path = self._directory / "timing.json"
-        kept: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
-        missing = [arch for arch in networks if arch.id not in kept]
-        if missing:
-            kept |= self._time(missing)
-            write_atomically(path, json.dumps(kept, indent=1) + "\n")
-        return kept
-
-    def _time(self, networks: Sequence[Architecture]) -> dict[str, float]:
-        """Time networks interleaved: exported files, or modules where the runtime runs those."""
-        target = target_of(self._experiment.target)
-        total = len(networks)
-        self._observer(Step(phase="timing", total=total, text="end to end, interleaved"))
-        if (target.runtime, target.dtype) == ("onnxruntime", "fp32"):
-            timings = time_networks(self._files(networks), target)
-        else:
-            timings = time_architectures(networks, target)
-        found = {each: timing.ms for each, timing in timings.items()}
-        self._observer(Step(phase="timing", done=total, total=total))
-        return found
-
-    def _files(self, networks: Sequence[Architecture]) -> dict[str, Path]:
-        folder = self._directory / "checkpoints" / "timing"
-        folder.mkdir(parents=True, exist_ok=True)
-        files = {arch.id: folder / f"{arch.id}.onnx" for arch in networks}
-        for arch in networks:
-            if not files[arch.id].is_file():
-                write_onnx(build(arch).eval(), arch, files[arch.id])
-        return files
+    def _measured(self, networks: Sequence[Architecture]) -> EndToEnd:
+        """Latency of each network end to end; those are lacking that cannot be timed here."""
+        return self._timer.times(networks)
 
     def _entry(self, contender: Contender) -> dict[str, Any] | None:
         arch = contender.architecture

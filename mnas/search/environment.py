@@ -5,8 +5,11 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from mnas.latency import LatencyTable
 
 _PACKAGES = ("mnas", "torch", "optuna", "ray", "onnx", "onnxruntime", "numpy", "pandas")
 
@@ -36,6 +39,20 @@ def describe_environment(*, hashes: Mapping[str, Any], tables: Mapping[str, Any]
         "hashes": dict(hashes),
         "tables": dict(tables),
         "seconds": {},
+    }
+
+
+def table_facts(table: LatencyTable) -> dict[str, Any]:
+    """What is said of a latency table; `where` is how its device was reached."""
+    verification = table.verification
+    return {
+        "device": table.device,
+        "runtime": table.target.runtime,
+        "runtime_version": table.runtime_version,
+        "threads": table.target.threads,
+        "dtype": table.target.dtype,
+        "where": dict(table.where),
+        "verification": None if verification is None else asdict(verification),
     }
 
 

@@ -30,6 +30,11 @@ from mnas.training import DataSpec, FullRecipe, ProxyRecipe
 
 # What may differ when a run is continued: how long, and with whom; not what is searched.
 CHANGEABLE = ("search.trials", "search.hours", "search.patience", "workers", "mirror")
+# Another way to the same device, which says itself that it is the same; of a target.
+_WAY = ("address", "python")
+CHANGEABLE_IN_WORDS = (
+    ", ".join(CHANGEABLE) + " and the address and python of a target, but not to another command,"
+)
 
 
 class Experiment(Door):
@@ -61,6 +66,13 @@ class Experiment(Door):
         names = [target.name for target in targets]
         if len(set(names)) != len(names):
             raise ValueError(f"names must differ; got {', '.join(names)}")
+        unused = [each.name for each in targets[1:] if not each.is_here and each.table != "auto"]
+        if unused:
+            raise ValueError(
+                f"the address of {', '.join(unused)} would never be used: the first target alone "
+                "is timed end to end, and its table is there already. Leave it out, name that "
+                "target first, or let it be measured (`table: auto`)"
+            )
         return targets
 
     @field_validator("baselines")
@@ -157,8 +169,17 @@ def differing_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
     old, new = _flat(before), _flat(after)
     keys = {key for key in {**old, **new} if old.get(key, ...) != new.get(key, ...)}
     return sorted(
-        key for key in keys if not any(f"{key}.".startswith(f"{free}.") for free in CHANGEABLE)
+        key
+        for key in keys
+        if not any(f"{key}.".startswith(f"{free}.") for free in CHANGEABLE)
+        and not _is_another_way(key, new.get(key))
     )
+
+
+def _is_another_way(key: str, value: Any) -> bool:
+    """Whether a key is the way to a device that can say whether it is the same: no command is."""
+    is_way = re.fullmatch(rf"targets\.\d+\.({'|'.join(_WAY)})", key) is not None
+    return is_way and not str(value).startswith("cmd:")
 
 
 def _find(path: str | Path) -> Path:
@@ -234,6 +255,8 @@ def _absolute_network(name: str, folder: Path) -> str:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        value = {str(index): each for index, each in enumerate(value)}
     if isinstance(value, Mapping) and value:
         flat: dict[str, Any] = {}
         for key, inner in value.items():

@@ -9,7 +9,8 @@ class Step:
     """Where a search stands.
 
     Attributes:
-        phase: `data`, `table`, `search`, `baselines`, `confirm`, `timing` or `report`.
+        phase: `data`, `table`, `search`, `baselines`, `confirm`, `timing` or `report`; `notice`
+            for a line that shall stay.
         done: How much of the phase is done.
         total: How much there is; 0 when that is not known.
         text: One line for a person.

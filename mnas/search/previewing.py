@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnas.arch import Architecture, count
-from mnas.latency import LatencyTable, Target, find_table, plan_measurement
+from mnas.latency import LatencyTable, find_table, plan_measurement
+from mnas.search.confirming import most_timed_at_once
 from mnas.search.experiment import load_experiment
 from mnas.search.limits import Limits
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.pace import try_pace
 from mnas.search.preparing import limits_of, prepare, refuse_impossible_limits
-from mnas.search.sections import INLINE, WorkersSection
-from mnas.search.tables import target_of
+from mnas.search.sections import INLINE, TargetSection, WorkersSection
+from mnas.search.tables import NETWORKS_TO_VERIFY, target_of
 from mnas.space import SearchSpace
 
 _SAMPLES = 2000
@@ -29,9 +30,16 @@ class TablePreview:
         blocks: Blocks to measure; 0 if none.
         seconds: Estimated time of measuring them.
         verdict: What the table says of itself; None if it is not verified or not measured.
+        address: Where the device is.
+        python: Runs the agent there, if it is behind ssh; None for `python3`.
+        networks: Whole networks that go there, where it is another device: to verify a table,
+            and those of the comparison, of which there are more if many measure over the budget.
     """
 
     target: str
+    address: str
+    python: str | None
+    networks: int
     path: str | None
     blocks: int
     seconds: float
@@ -103,13 +111,14 @@ def preview_search(
     for section in experiment.targets:
         target = target_of(section)
         if section.table == "auto":
-            table = find_table(space, target, also)
+            table = find_table(space, target, also, address=section.place)
         else:
             table = LatencyTable.load(section.table)
         if table is not None:
             table.require(target)
             tables[section.name] = table
-        previews.append(_table_preview(section.name, table, space, target, also))
+        compared = most_timed_at_once(experiment) if section is experiment.target else 0
+        previews.append(_table_preview(section, table, space, also, compared=compared))
     rng = random.Random(experiment.search.seed)
     samples = [space.sample(rng) for _ in range(_SAMPLES)]
     counts = [count(arch) for arch in samples]
@@ -166,22 +175,25 @@ def _trainings_at_once(workers: WorkersSection) -> int:
 
 
 def _table_preview(
-    name: str,
+    section: TargetSection,
     table: LatencyTable | None,
     space: SearchSpace,
-    target: Target,
     also: tuple[Architecture, ...],
+    *,
+    compared: int,
 ) -> TablePreview:
-    if table is None:
-        measuring = plan_measurement(space, target, also)
-        return TablePreview(
-            target=name, path=None, blocks=measuring.blocks, seconds=measuring.seconds, verdict=None
-        )
-    found = table.verification
+    found = None if table is None else table.verification
+    measuring = None if table is not None else plan_measurement(space, target_of(section), also)
+    is_verified_first = section.table == "auto" and found is None
     return TablePreview(
-        target=name,
-        path=str(table.source),
-        blocks=0,
-        seconds=0.0,
+        target=section.name,
+        address=section.address,
+        python=section.python,
+        networks=0
+        if section.is_here
+        else compared + (NETWORKS_TO_VERIFY if is_verified_first else 0),
+        path=None if table is None else str(table.source),
+        blocks=0 if measuring is None else measuring.blocks,
+        seconds=0.0 if measuring is None else measuring.seconds,
         verdict=None if found is None else found.verdict,
     )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from mnas.arch import MnasError, write_atomically
-from mnas.search.experiment import CHANGEABLE, Experiment, differing_keys
+from mnas.search.experiment import CHANGEABLE_IN_WORDS, Experiment, differing_keys
 from mnas.search.overrides import InvalidExperimentError
 from mnas.space import read_yaml
 
@@ -32,8 +32,8 @@ def refuse_other_experiment(directory: Path, experiment: Mapping[str, Any]) -> N
     if keys:
         raise InvalidExperimentError(
             f"{directory} holds a run of a different experiment; these keys differ: "
-            f"{', '.join(keys)}. Resume it with its own experiment (only "
-            f"{', '.join(CHANGEABLE)} may change), or choose another folder."
+            f"{', '.join(keys)}. Resume it with its own experiment (only {CHANGEABLE_IN_WORDS} "
+            "may change), or choose another folder."
         )
 
 

@@ -5,10 +5,9 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mnas.arch import Architecture, write_atomically
 from mnas.latency import LatencyTable
@@ -22,7 +21,7 @@ from mnas.results import (
 )
 from mnas.search.baselines import score_baselines
 from mnas.search.confirming import Comparison
-from mnas.search.environment import describe_environment
+from mnas.search.environment import describe_environment, table_facts
 from mnas.search.executors import Executor, InlineExecutor
 from mnas.search.experiment import (
     Experiment,
@@ -31,7 +30,7 @@ from mnas.search.experiment import (
 from mnas.search.filtering import filter_of
 from mnas.search.ground import Ground
 from mnas.search.holding import child_pids, hold_run, note_processes, refuse_held, watched
-from mnas.search.limits import BudgetError, Limits
+from mnas.search.limits import Limits
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.preparing import (
     Prepared,
@@ -54,8 +53,9 @@ from mnas.search.run_files import (
 from mnas.search.samplers import is_import_path, sampler_factory
 from mnas.search.sections import INLINE
 from mnas.search.stopping import SearchInterruptedError, StopRequest
-from mnas.search.tables import table_of_run
-from mnas.search.trials import EvaluationFailuresError, Plan, TrialLoop
+from mnas.search.tables import announcement_of, table_of_run
+from mnas.search.trials import Plan, TrialLoop
+from mnas.search.verdicts import refuse_no_winner
 from mnas.search.warm_start import Earlier, read_warm_start
 from mnas.search.work import Bench
 
@@ -128,6 +128,9 @@ def run_search(
         epochs=experiment.proxy.epochs,
         seed=experiment.search.seed,
     )
+    for section in experiment.targets:
+        if not section.is_here:
+            observer(Step(phase="notice", text=announcement_of(section)))
     started = time.monotonic()
     tables = {
         section.name: table_of_run(
@@ -349,7 +352,7 @@ class _Session:
                 **input_hashes(self.prepared),
                 "tables": {name: table.digest for name, table in self.tables.items()},
             },
-            tables={name: _table_facts(table) for name, table in self.tables.items()},
+            tables={name: table_facts(table) for name, table in self.tables.items()},
         )
         environment["seconds"] = {k: round(v, 3) for k, v in self.seconds.items()}
         environment["command"] = self.command
@@ -378,27 +381,6 @@ def input_hashes(prepared: Prepared) -> dict[str, str]:
     }
 
 
-def refuse_no_winner(verdict: Mapping[str, Any], directory: Path) -> None:
-    """End a search that confirmed no candidate.
-
-    Raises:
-        BudgetError: None measured within the budget.
-        EvaluationFailuresError: Every confirming training failed.
-    """
-    if verdict["winner"] is not None:
-        return
-    if verdict["reason"] == "failed":
-        raise EvaluationFailuresError(
-            "no candidate was confirmed: every one of their trainings failed. The reasons are in "
-            f"{directory / 'records.csv'}."
-        )
-    fastest = min(float(each["measured_ms"]) for each in verdict["dropped"])
-    raise BudgetError(
-        f"no candidate measured within {verdict['budget_ms']} ms end to end: the fastest of them "
-        f"takes {fastest:.4g} ms. The records are kept; raise the budget, or search longer."
-    )
-
-
 def best_candidates(store: RecordStore, limits: Limits) -> list[Architecture]:
     """The trials that may be compared, the best first: highest rung, then highest accuracy.
 
@@ -415,15 +397,3 @@ def best_candidates(store: RecordStore, limits: Limits) -> list[Architecture]:
             best[record.id] = max(best.get(record.id, (-1, 0.0)), (record.rung, record.accuracy))
     ranked = sorted(best, key=lambda each: (best[each], each), reverse=True)
     return [store.architecture(each) for each in ranked]
-
-
-def _table_facts(table: LatencyTable) -> dict[str, Any]:
-    verification = table.verification
-    return {
-        "device": table.device,
-        "runtime": table.target.runtime,
-        "runtime_version": table.runtime_version,
-        "threads": table.target.threads,
-        "dtype": table.target.dtype,
-        "verification": None if verification is None else asdict(verification),
-    }

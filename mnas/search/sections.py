@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -12,6 +13,9 @@ from pydantic import (
     model_validator,
 )
 
+from mnas.latency import Address, parse_address
+from mnas.latency.addresses import Here
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 OBJECTIVES = ("accuracy", "latency", "params", "macs", "peak_activation_bytes")
 Objective = Literal["accuracy", "latency", "params", "macs", "peak_activation_bytes"]
@@ -19,6 +23,13 @@ Objective = Literal["accuracy", "latency", "params", "macs", "peak_activation_by
 INLINE = "inline"
 # Among the runs of `warm_start`: the published networks that lie inside the space.
 PUBLISHED = "published"
+
+
+def _plain_line(text: str) -> str:
+    """A text that a terminal shows as it is: what a file makes run is shown first."""
+    if not text.isprintable():
+        raise ValueError(f"must be one line of printable characters; got {text!r}")
+    return text
 
 
 class Door(BaseModel):
@@ -31,7 +42,10 @@ class TargetSection(Door):
     """A device with its latency table and, if it has one, its budget.
 
     Attributes:
-        table: Path of a table, or `auto`: reuse one measured here for this space, else measure it.
+        address: Where the device is: `local`, `ssh:[user@]host[:port]` or `cmd:COMMAND`. Tables of
+            `auto` are measured there, and the first target's networks timed.
+        python: Runs the agent on a device behind ssh; null for `python3`.
+        table: Path of a table, or `auto`: reuse one measured there for this space, else measure it.
         budget_ms: Highest latency allowed, in milliseconds; null for none.
         confidence: Probability with which a network shall keep the budget, by the error that the
             table showed on whole networks; null takes the prediction as it is.
@@ -41,9 +55,38 @@ class TargetSection(Door):
     runtime: str = "onnxruntime"
     threads: Annotated[int, Field(ge=1)] = 1
     dtype: str = "fp32"
+    address: Annotated[str, AfterValidator(_plain_line)] = "local"
+    python: Annotated[str, AfterValidator(_plain_line), Field(min_length=1)] | None = None
     table: str = "auto"
     budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     confidence: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+
+    @property
+    def place(self) -> Address:
+        """Where the device is."""
+        return parse_address(self.address)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the device is this machine."""
+        return isinstance(self.place, Here)
+
+    @field_validator("address")
+    @classmethod
+    def _address_is_one(cls, address: str) -> str:
+        parse_address(address)
+        return address
+
+    @field_validator("python")
+    @classmethod
+    def _python_is_behind_ssh(cls, python: str | None, info: ValidationInfo) -> str | None:
+        address = info.data.get("address")
+        if python is not None and address is not None and not address.startswith("ssh:"):
+            raise ValueError(
+                f"names the Python of a device behind ssh; got {python!r} with the address "
+                f"{address!r}: leave it out"
+            )
+        return python
 
     @field_validator("confidence")
     @classmethod

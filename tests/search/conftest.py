@@ -3,6 +3,7 @@
 import pytest
 from formulas import FormulaExecutor, FormulaPredictor
 
+from mnas.latency import LatencyTable, TableRow, Target, describe_device, reachable_blocks
 from mnas.search.ground import Ground
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
@@ -40,6 +41,19 @@ stages:
     activation: relu
 head:
   - {op: pool}
+"""
+
+EXPERIMENT = """\
+schema: mnas.experiment/1
+name: formula
+space: tiny.yaml
+data: {source: digits}
+proxy: {epochs: [1, 3]}
+targets: [{name: this-cpu, table: table.csv, budget_ms: 50}]
+objectives: [accuracy, latency]
+search: {trials: 6}
+baselines: [mobilenet_v3_small]
+confirm: {top: 2, seeds: 2, epochs: 3}
 """
 
 
@@ -97,3 +111,18 @@ def make_loop(space):
         )
 
     return make
+
+
+@pytest.fixture
+def experiment(space, tmp_path):
+    """An experiment over the tiny space, with a table in which every block takes 0.1 ms."""
+    blocks = reachable_blocks(space)
+    rows = tuple(
+        TableRow(block=key, ms=0.1, wall_ms=0.1, spread=0.0, runs=10, status="measured")
+        for key in blocks
+    )
+    table = LatencyTable(target=Target(), device=describe_device(), runtime_version="0", rows=rows)
+    table.save(tmp_path / "table.csv")
+    path = tmp_path / "formula.yaml"
+    path.write_text(EXPERIMENT)
+    return path

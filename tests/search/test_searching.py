@@ -6,73 +6,20 @@ import pickle
 from dataclasses import replace
 
 import pytest
-from formulas import FormulaExecutor
+from formulas import WeightsExecutor, searched
 
 import mnas
 from mnas.arch import UnknownNameError
 from mnas.latency import (
     LatencyTable,
     TableMismatchError,
-    TableRow,
-    Target,
-    describe_device,
-    reachable_blocks,
 )
+from mnas.results import EndToEnd
 from mnas.search import BudgetError, InvalidExperimentError, run_search
 from mnas.search.confirming import Comparison
 from mnas.search.holding import RunHeldError, hold_run
 from mnas.search.trials import EvaluationFailuresError
-from mnas.training import load_data, save_weights
-
-EXPERIMENT = """\
-schema: mnas.experiment/1
-name: formula
-space: tiny.yaml
-data: {source: digits}
-proxy: {epochs: [1, 3]}
-targets: [{name: this-cpu, table: table.csv, budget_ms: 50}]
-objectives: [accuracy, latency]
-search: {trials: 6}
-baselines: [mobilenet_v3_small]
-confirm: {top: 2, seeds: 2, epochs: 3}
-"""
-
-
-class WeightsExecutor(FormulaExecutor):
-    """A formula that also leaves weights behind, untrained ones, where they are asked for."""
-
-    def _score(self, task):
-        if task.weights_to is not None:
-            from mnas.nets import build
-
-            save_weights(build(task.architecture), task.weights_to)
-        return super()._score(task)
-
-
-@pytest.fixture
-def experiment(space, tmp_path):
-    """An experiment over the tiny space, with a table in which every block takes 0.1 ms."""
-    blocks = reachable_blocks(space)
-    rows = tuple(
-        TableRow(block=key, ms=0.1, wall_ms=0.1, spread=0.0, runs=10, status="measured")
-        for key in blocks
-    )
-    table = LatencyTable(target=Target(), device=describe_device(), runtime_version="0", rows=rows)
-    table.save(tmp_path / "table.csv")
-    path = tmp_path / "formula.yaml"
-    path.write_text(EXPERIMENT)
-    return path
-
-
-def searched(experiment, *overrides, executor=None, out=None, **options):
-    executor = executor or WeightsExecutor()
-    return run_search(
-        experiment,
-        overrides,
-        out=out or experiment.parent / "run",
-        make_executor=lambda bench, experiment, directory: executor,
-        **options,
-    )
+from mnas.training import load_data
 
 
 def test_winner_is_a_candidate_and_is_compared_with_a_published_network(experiment):
@@ -120,7 +67,7 @@ def test_candidates_that_measure_over_the_budget_are_dropped_and_named(experimen
     def measured(self, networks):
         for arch in networks:
             slow.setdefault(arch.id, 1.0 if slow else 60.0)
-        return slow
+        return EndToEnd(ms=slow)
 
     monkeypatch.setattr("mnas.search.confirming.Comparison._measured", measured)
 
@@ -135,7 +82,7 @@ def test_candidates_that_measure_over_the_budget_are_dropped_and_named(experimen
 def test_nothing_within_the_budget_when_measured_ends_with_exit_code_3(experiment, monkeypatch):
     monkeypatch.setattr(
         "mnas.search.confirming.Comparison._measured",
-        lambda self, networks: {arch.id: 60.0 for arch in networks},
+        lambda self, networks: EndToEnd(ms={arch.id: 60.0 for arch in networks}),
     )
 
     with pytest.raises(BudgetError, match=r"no candidate measured within 50\.0 ms") as caught:
@@ -285,7 +232,7 @@ def test_first_error_reaches_the_person_when_the_report_fails_too(experiment, mo
     monkeypatch.setattr("mnas.search.searching.write_report", lambda run: 1 / 0)
     monkeypatch.setattr(
         "mnas.search.confirming.Comparison._measured",
-        lambda self, networks: {arch.id: 60.0 for arch in networks},
+        lambda self, networks: EndToEnd(ms={arch.id: 60.0 for arch in networks}),
     )
 
     with pytest.raises(BudgetError, match="no candidate measured within"):
