@@ -201,6 +201,19 @@ def test_a_target_no_file_can_be_timed_on_is_said(run, best, card):
     assert manifest.notes[0].endswith("asks for torch in fp32, which runs no files")
 
 
+def test_a_run_s_command_is_not_run_by_an_export_and_the_manifest_says_so(
+    run, best, card, tmp_path
+):
+    write_training(run, best, card)
+    write_experiment(run, address=f"cmd:touch {tmp_path}/PWNED {{model}}")
+
+    manifest = export_run(run, "onnx")
+
+    assert manifest.timing is None
+    assert manifest.notes[0].endswith("and export times on this machine")
+    assert not (tmp_path / "PWNED").exists()
+
+
 def test_a_target_s_name_cannot_lead_to_a_table_outside(run, best, card):
     write_training(run, best, card)
     (run / "tables").mkdir()

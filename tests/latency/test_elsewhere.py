@@ -56,6 +56,7 @@ def table_of(device, version="1"):
     return LatencyTable(target=Target(), device=device, runtime_version=version, rows=(row,))
 
 
+@pytest.mark.slow
 def test_networks_are_timed_behind_ssh_and_a_lost_connection_goes_on(networks, tmp_path, ssh_home):
     (ssh_home / "drops").write_text("4")
 

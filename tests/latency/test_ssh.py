@@ -1,6 +1,7 @@
 """The whole way through a real ssh server on this machine's loopback, with throw-away keys."""
 
 import getpass
+import random
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_devices import QUICK
 
-from mnas.latency import DeviceError, Target, measure_on, verify_on
+from mnas.latency import DeviceError, Target, measure_on, time_networks_on, verify_on
 
 pytestmark = pytest.mark.external
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -70,6 +71,24 @@ def test_a_table_is_measured_and_verified_through_a_real_server(tiny_space, tmp_
     assert {row.block for row in verified.rows} == set(tiny_space.reachable_blocks())
     assert verified.verification is not None
     assert verified.where["address"] == address
+
+
+def test_whole_networks_are_timed_through_a_real_server(tiny_space, tmp_path, port):
+    rng = random.Random(0)
+    networks = list({arch.id: arch for arch in (tiny_space.sample(rng) for _ in range(4))}.values())
+
+    found = time_networks_on(
+        f"ssh:{getpass.getuser()}@127.0.0.1:{port}",
+        networks,
+        Target(),
+        tmp_path / "job",
+        python=sys.executable,
+        rounds=2,
+        settings=QUICK,
+    )
+
+    assert found.timings.keys() == {arch.id for arch in networks}
+    assert not found.failures
 
 
 def test_a_server_that_does_not_know_the_user_is_an_error_at_once(tiny_space, tmp_path, port):

@@ -81,12 +81,12 @@ def test_networks_are_timed_where_the_device_is_and_the_report_says_so(phone, tm
 def test_a_device_that_dies_half_way_is_waited_for_and_nothing_is_trained_twice(phone, tmp_path):
     alive = tmp_path / "alive"
     path = phone(
-        f"if n > 20 and not pathlib.Path({str(alive)!r}).exists():\n"
+        f"if n > 12 and not pathlib.Path({str(alive)!r}).exists():\n"
         f"    sys.exit('error: device offline')\n{TIMES}"
     )
     first = WeightsExecutor()
     with pytest.raises(DeviceError, match=r"waits for times of phone: .*offline(?s:.*)goes on"):
-        searched(path, executor=first)
+        searched(path, "baselines=[]", executor=first)
 
     directory = path.parent / "run"
     status = status_of(directory)
@@ -98,7 +98,7 @@ def test_a_device_that_dies_half_way_is_waited_for_and_nothing_is_trained_twice(
     before = calls(tmp_path)
     second = WeightsExecutor()
 
-    run = searched(path, executor=second)
+    run = searched(path, "baselines=[]", executor=second)
 
     assert not set(first.performed) & set(second.performed)
     assert run.verdict["winner"]["measured_ms"] > 1
@@ -125,6 +125,7 @@ def test_a_network_that_fails_there_is_dropped_with_its_reason(phone, tmp_path):
     assert "could not be timed" in (run.directory / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_device_on_which_every_network_fails_ends_the_search_with_the_reason(phone):
     path = phone("if '/network-' in model:\n    sys.exit('no memory')\nprint(1.0)\n")
     with pytest.raises(EvaluationFailuresError, match=r"could be timed on phone: .*no memory"):
@@ -233,6 +234,7 @@ def test_another_way_to_a_device_is_the_same_experiment_and_another_command_is_n
     assert differing_keys(experiment(before), experiment(after)) == differs
 
 
+@pytest.mark.slow
 def test_a_waiting_search_ends_by_its_table_when_its_device_is_given_up(phone):
     path = phone(f"if n > 9:\n    sys.exit('gone')\n{TIMES}")
     with pytest.raises(DeviceError, match="waits for times of phone"):
