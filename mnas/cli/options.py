@@ -12,6 +12,9 @@ from mnas.arch import Architecture, InvalidArchitectureError, MnasError
 
 if TYPE_CHECKING:
     from mnas.space import SearchSpace
+    from mnas.training import DataSpec
+
+_COLONS = {"hf": 1, "python": 2, "synthetic": 1, "torchvision": 1}  # that belong to a source
 
 
 def _show_help(context: typer.Context, asked: bool) -> None:
@@ -145,3 +148,12 @@ def read_space(
     return space.for_data(
         num_classes=num_classes or own.num_classes, channels=channels or own.input.channels
     )
+
+
+def spec_of(text: str) -> "DataSpec":
+    """Read `SOURCE[:PATH]`; some sources have colons of their own, such as `python:module:load`."""
+    from mnas.training import DataSpec
+
+    parts = text.split(":")
+    own = _COLONS.get(parts[0], 0) + 1
+    return DataSpec(source=":".join(parts[:own]), path=":".join(parts[own:]) or None)

@@ -9,16 +9,20 @@ import typer
 
 from mnas.arch import MnasError
 from mnas.cli.answers import answering
-from mnas.cli.options import AsJson, Pick, is_run, read_architecture, saved_when_interrupted
+from mnas.cli.options import (
+    AsJson,
+    Pick,
+    is_run,
+    read_architecture,
+    saved_when_interrupted,
+    spec_of,
+)
 from mnas.cli.progress import progress_of, reporter
 from mnas.cli.tables import facts
 from mnas.cli.wording import with_interval
 
 if TYPE_CHECKING:
-    from mnas.training import DataSpec, TrainedNetwork
-
-
-_COLONS = {"hf": 1, "python": 2, "synthetic": 1, "torchvision": 1}  # that belong to a source
+    from mnas.training import TrainedNetwork
 
 
 class TrainingRequestError(MnasError):
@@ -113,15 +117,6 @@ def _require_sense(of_run: bool, pick: str, data: str | None, out: Path | None) 
             "training an architecture document needs --data SOURCE[:PATH] and -o DIR, such as "
             "--data digits -o my_training"
         )
-
-
-def spec_of(text: str) -> "DataSpec":
-    """Read `SOURCE[:PATH]`; some sources have colons of their own, such as `python:module:load`."""
-    from mnas.training import DataSpec
-
-    parts = text.split(":")
-    own = _COLONS.get(parts[0], 0) + 1
-    return DataSpec(source=":".join(parts[:own]), path=":".join(parts[own:]) or None)
 
 
 def _next_command(

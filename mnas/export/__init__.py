@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         Manifest,
         NetworkCounts,
         NetworkName,
+        Quantization,
+        Share,
         WeightsOrigin,
     )
     from mnas.export.runs import data_card_beside, export_run
@@ -43,6 +45,8 @@ _HOMES = {
     "MeasuredAccuracy": "card",
     "NetworkCounts": "manifest",
     "NetworkName": "manifest",
+    "Quantization": "manifest",
+    "Share": "manifest",
     "WeightsOrigin": "manifest",
     "check_export": "checking",
     "data_card_beside": "runs",
@@ -71,6 +75,8 @@ __all__ = [
     "MeasuredAccuracy",
     "NetworkCounts",
     "NetworkName",
+    "Quantization",
+    "Share",
     "WeightsOrigin",
     "check_export",
     "data_card_beside",

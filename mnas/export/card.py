@@ -1,14 +1,17 @@
 """What travels from the data to the exported files: normalisation, class names, accuracy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from mnas.arch import Architecture
 from mnas.arch.documents import faults_of
 from mnas.export.errors import ExportError
+
+if TYPE_CHECKING:
+    from mnas.training import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,32 @@ def read_card(fields: Mapping[str, Any] | None, arch: Architecture) -> DataCard:
     )
     _check(card, arch)
     return card
+
+
+def card_with(card: DataCard, data: "Dataset") -> DataCard:
+    """Let data say what a card does not: how images are normalised, and what classes are called.
+
+    The card keeps its source and fingerprint: they are of the data that the network was trained on,
+    which nobody said this is.
+
+    Raises:
+        ExportError: The card is of other data, or of another division of it: validation images
+            might be some that the network was trained on.
+    """
+    for what, said, found in (
+        ("fingerprint", card.fingerprint, data.fingerprint),
+        ("mean", card.mean, data.mean),
+        ("std", card.std, data.std),
+    ):
+        if said is not None and said != found:
+            raise ExportError(
+                f"the network was trained on data with the {what} {said}, the data given "
+                f"({data.source}) has {found}: give the same images, divided as for the training "
+                "(val, test and seed of the data)"
+            )
+    return replace(
+        card, mean=data.mean, std=data.std, class_names=card.class_names or data.class_names
+    )
 
 
 def _check(card: DataCard, arch: Architecture) -> None:

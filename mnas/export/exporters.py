@@ -56,6 +56,8 @@ class Exporter:
         is_self_contained: Whether the file alone can be run: it has the network and its weights.
         layout: How the numbers of images lie in what the file takes, such as `NCHW` or `NHWC`;
             `run` itself is given NCHW.
+        is_quantized: Whether the file computes with fewer bits than the network. Then `write`
+            finds images in `Subject.data`, and the file is judged by its answers on them.
     """
 
     file: str
@@ -66,6 +68,7 @@ class Exporter:
     write: WriteFile
     run: RunFile
     layout: str = "NCHW"
+    is_quantized: bool = False
 
 
 def exporter_problems(exporter: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """Write a chosen network for deployment and prove that each file is the same network."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnas.arch import Architecture, count
-from mnas.export.card import read_card
+from mnas.export.card import card_with, read_card
 from mnas.export.errors import ExportMismatchError
 from mnas.export.exporters import Exporter
 from mnas.export.finding import exporters_of
 from mnas.export.folder import joined, publish, require_place, sha256_of, staging_beside
+from mnas.export.images import Progress, images_at
 from mnas.export.manifest import (
     ExportedFile,
     InputSpec,
@@ -24,11 +26,11 @@ from mnas.export.manifest import (
     NetworkName,
 )
 from mnas.export.proof import BATCH_SIZES, TOLERANCE, Probe, failures_text, probe_of, prove
+from mnas.export.quantizing import doubts_of, judged, require_judgeable
 from mnas.export.subject import Subject, subject_of
 from mnas.export.timing import check_timing, timed, timed_format
 from mnas.latency import LatencyTable, Target
-
-Progress = Callable[[int, int, str], None]
+from mnas.training import Dataset, DataSpec, require_fit
 
 
 def no_progress(done: int, total: int, what: str) -> None:
@@ -42,6 +44,7 @@ def export_network(
     directory: str | Path,
     target: Target | None = None,
     *,
+    data: Dataset | DataSpec | None = None,
     data_card: Mapping[str, Any] | None = None,
     table: LatencyTable | None = None,
     samples: Tensor | NDArray[Any] | None = None,
@@ -57,15 +60,20 @@ def export_network(
         architecture: The network.
         weights: A safetensors file, tensors by name, or None for seeded initial weights, which
             the manifest then says.
-        formats: Names of formats: architecture, source, weights, pt2, onnx, timm; litert, openvino
-            and ncnn with the extras of these names; those of installed packages.
+        formats: Names of formats: architecture, source, weights, pt2, onnx, timm; onnx-int8 with
+            trained weights and `data`; litert, openvino and ncnn with the extras of these names;
+            those of installed packages.
         directory: The folder to write; made if it is not there.
         target: Time the file that its runtime runs on this machine in this way.
+        data: The images of the training, divided as for it, loaded or not: quantised files are
+            calibrated on the training images and judged on the validation images, the others
+            compared on some of the latter. No test image is used.
         data_card: What is known of the data: any of `source`, `fingerprint`, `class_names`,
             `mean`, `std`, and `val` and `test` as in `training.json`.
         table: Where the prediction beside the measurement comes from.
         samples: (n, channels, resolution, resolution) images for the comparison, uint8 (then
-            normalised by the data card) or float32 already normalised; None for seeded noise.
+            normalised by the data card) or float32 already normalised; None for images of `data`,
+            or else seeded noise.
         notes: What the manifest shall say besides.
         progress: Told steps done, steps in all, and what comes next.
 
@@ -77,6 +85,7 @@ def export_network(
             with its figure, and nothing is left.
         UnknownNameError: A format that is not known; one of a later version is an ExportError.
         WeightsError: The weights are not those of the architecture.
+        MisfitError: The data has other channels or classes than the network.
         ExportError: Anything else that cannot be exported as asked.
         TableMismatchError: The table is of another kind of target.
         UnwritableFileError: The folder cannot be written.
@@ -84,8 +93,15 @@ def export_network(
     exporters = exporters_of(formats)
     directory = Path(directory).resolve()
     check_timing(target, table, exporters)
+    require_judgeable(exporters, trained=weights is not None, has_data=data is not None)
     given = Path(weights) if isinstance(weights, str) else weights
-    subject = subject_of(architecture, given, read_card(data_card, architecture))
+    card = read_card(data_card, architecture)
+    if data is not None:
+        data = images_at(architecture.input.resolution, data, progress)
+        require_fit(architecture, data)
+        card = card_with(card, data)
+        samples = data.val.images[: max(BATCH_SIZES)] if samples is None else samples
+    subject = subject_of(architecture, given, card, data)
     manifest = _manifest(subject, notes)
     with staging_beside(directory) as staging:
         files = {name: exporter.file for name, exporter in exporters.items()}
@@ -93,11 +109,12 @@ def export_network(
         proven = _proven_files(
             exporters, staging, subject=subject, probe=probe_of(subject, samples), progress=progress
         )
-        manifest = replace(manifest, formats=proven)
+        doubts = doubts_of([(entry.format, entry.quantization) for entry in proven])
+        manifest = replace(manifest, formats=proven, notes=(*manifest.notes, *doubts))
         if target is not None:
             file = files[timed_format(target)]
             progress(len(files), len(files), f"timing {file}")
-            timing = timed(staging / file, architecture, target, table)
+            timing = timed(staging / file, subject, target, table)
             manifest = replace(manifest, timing=timing)
         manifest = joined(manifest, earlier)
         publish(staging, directory, files.values(), manifest)
@@ -117,8 +134,12 @@ def _proven_files(
         progress(done, len(exporters), f"writing and proving {exporter.file}")
         path = staging / exporter.file
         exporter.write(subject, path)
+        asked, tolerance, quantization = probe, TOLERANCE, None
         try:
-            found = prove(exporter, path, subject, probe)
+            if exporter.is_quantized:  # noise is what a check has without the data
+                asked, tolerance = probe_of(subject, None), math.inf
+                quantization = judged(exporter, path, subject)
+            found = prove(exporter, path, subject, asked, tolerance)
         except ExportMismatchError as error:
             path.unlink()
             failures[name] = error
@@ -132,10 +153,11 @@ def _proven_files(
                 runtime=exporter.runtime,
                 versions=_versions(exporter.libraries),
                 max_difference=found,
-                tolerance=TOLERANCE,
-                inputs=probe.inputs,
+                tolerance=None if exporter.is_quantized else tolerance,
+                inputs=asked.inputs,
                 batch_sizes=BATCH_SIZES,
                 layout=exporter.layout,
+                quantization=quantization,
             )
         )
     if failures:

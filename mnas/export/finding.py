@@ -16,7 +16,7 @@ OPTIONAL_EXPORTERS: dict[str, str] = {
     "openvino": "mnas.export.openvino_file",
     "ncnn": "mnas.export.ncnn_file",
 }
-_NOT_YET = ("coreml", "executorch", "onnx-int8")
+_NOT_YET = ("coreml", "executorch")
 
 
 def exporters_of(formats: str | Sequence[str]) -> dict[str, Exporter]:

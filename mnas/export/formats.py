@@ -18,12 +18,15 @@ from mnas.arch import (
 )
 from mnas.export.errors import ExportError
 from mnas.export.exporters import Exporter
+from mnas.export.images import batches_of
 from mnas.export.source import model_source
 from mnas.export.subject import Subject
 from mnas.nets import build
 from mnas.training import load_weights, save_weights
 
 SUBPROCESS_TIMEOUT_S = 600
+CALIBRATION_IMAGES = 512
+CALIBRATION_METHOD = "smallest and largest value of each activation"
 
 _RUN_SOURCE = """
 import importlib.util
@@ -130,6 +133,15 @@ def _write_onnx(subject: Subject, path: Path) -> None:
     write_onnx(subject.module, subject.architecture, path)
 
 
+def _write_onnx_int8(subject: Subject, path: Path) -> None:
+    from mnas.latency import write_int8_onnx
+
+    data = subject.data
+    assert data is not None
+    images = (batch.numpy() for batch in batches_of(data.train, data, CALIBRATION_IMAGES))
+    write_int8_onnx(subject.module, subject.architecture, images, path)
+
+
 def _run_onnx(path: Path, batches: Sequence[Tensor], subject: Subject | None) -> tuple[Tensor, ...]:
     import onnxruntime
 
@@ -200,6 +212,16 @@ EXPORTERS: dict[str, Exporter] = {
         write=_write_onnx,
         run=_run_onnx,
     ),
+    "onnx-int8": Exporter(
+        file="model.int8.onnx",
+        runtime="onnxruntime",
+        libraries=("torch", "onnx", "onnxruntime"),
+        is_code=False,
+        is_self_contained=True,
+        write=_write_onnx_int8,
+        run=_run_onnx,
+        is_quantized=True,
+    ),
     "timm": Exporter(
         file="timm_model.py",
         runtime="timm's rules, read by mnas",
@@ -210,5 +232,5 @@ EXPORTERS: dict[str, Exporter] = {
         run=_run_timm,
     ),
 }
-# What every network can be written as; timm's notation says only some.
-DEFAULT_FORMATS = tuple(name for name in EXPORTERS if name != "timm")
+# What every network can be written as: timm's notation says only some, int8 needs images.
+DEFAULT_FORMATS = tuple(name for name in EXPORTERS if name not in ("timm", "onnx-int8"))

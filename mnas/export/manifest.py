@@ -77,6 +77,44 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share of the validation images, or a difference of two, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """How a file that computes with fewer bits was calibrated, and what that costs.
+
+    Attributes:
+        method: What the ranges of the activations are.
+        calibration_images: How many training images they were found on.
+        data_fingerprint: Of the data that these and the validation images are of.
+        images: Validation images that file and network were asked.
+        network_accuracy: Share of them that the network gets right; higher is better.
+        accuracy: Share of them that the file gets right.
+        drop: Accuracy of the network less that of the file; lower is better.
+        agreement: Share of the images on which both put the same class first; higher is better.
+        most_drop: What `drop.value` was allowed to be.
+        least_agreement: What `agreement.value` had to be.
+    """
+
+    method: str
+    calibration_images: int
+    data_fingerprint: str
+    images: int
+    network_accuracy: Share
+    accuracy: Share
+    drop: Share
+    agreement: Share
+    most_drop: float
+    least_agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedFile:
     """One file and its proof.
 
@@ -89,11 +127,13 @@ class ExportedFile:
         versions: Of the libraries that wrote and ran it.
         max_difference: Largest |file - network| over largest |logit| of the network; lower is
             better.
-        tolerance: What it was allowed to be.
+        tolerance: What it was allowed to be; None for a quantised file, which is judged by its
+            answers on images (`quantization`).
         inputs: What both were given: `samples` of the data, or `noise`.
         batch_sizes: Sizes of the batches they were given in.
         layout: How the numbers of images lie in what this file takes, where it is not the layout
             of `input`: `NHWC` has the channels last, `CHW` is one image at a time.
+        quantization: How a quantised file answers on real images; None for the others.
     """
 
     format: str
@@ -103,10 +143,11 @@ class ExportedFile:
     runtime: str
     versions: Mapping[str, str]
     max_difference: float
-    tolerance: float
+    tolerance: float | None
     inputs: Literal["samples", "noise"]
     batch_sizes: tuple[int, ...]
     layout: str = "NCHW"
+    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +166,7 @@ class ExportTiming:
         high_ms: Upper end of it.
         predicted_share: Part of the prediction that comes from blocks nobody measured.
         within_margin: Whether the measurement lies in the interval; None without one.
+        fp32_ms: What the same network takes as an fp32 file; None where the timed file is one.
         note: What a reader must know, such as a disagreement; empty when all is well.
     """
 
@@ -139,6 +181,7 @@ class ExportTiming:
     high_ms: float | None = None
     predicted_share: float | None = None
     within_margin: bool | None = None
+    fp32_ms: float | None = None
     note: str = ""
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from mnas.export.errors import ExportError, ExportMismatchError
 from mnas.export.exporters import Exporter
 from mnas.export.formats import run_module
+from mnas.export.images import normalised
 from mnas.export.subject import Subject
 
 TOLERANCE = 1e-4
@@ -87,8 +88,7 @@ def _images(samples: Tensor | NDArray[Any], subject: Subject) -> Tensor:
                 "uint8 samples need mean and std in the data card; give it, or float32 samples "
                 "that are normalised already"
             )
-        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
-        images = (images / 255 - mean) / std
+        images = normalised(images, card.mean, card.std)
     elif images.dtype != torch.float32:
         raise ExportError(f"samples must be uint8 or float32; got {images.dtype}")
     repeats = math.ceil(max(BATCH_SIZES) / len(images))
@@ -129,21 +129,27 @@ def answers_of(
         raise ExportMismatchError(f"does not run in {exporter.runtime}: {text}") from error
 
 
-def prove(exporter: Exporter, path: Path, subject: Subject, probe: Probe) -> float:
+def prove(
+    exporter: Exporter,
+    path: Path,
+    subject: Subject,
+    probe: Probe,
+    tolerance: float = TOLERANCE,
+) -> float:
     """Run a file in its own runtime and compare it with the network.
 
     Returns:
         The largest relative difference.
 
     Raises:
-        ExportMismatchError: The file does not run, or differs by more than `TOLERANCE`.
+        ExportMismatchError: The file does not run, or differs by more than the tolerance.
     """
     answers = answers_of(exporter, path, probe.batches, subject)
     found = difference(probe, answers)
-    if not found <= TOLERANCE:
+    if not found <= tolerance:
         raise ExportMismatchError(
             f"differs from the network by {found:.2g} of its largest logit; "
-            f"allowed is {TOLERANCE:.0e}"
+            f"allowed is {tolerance:.2g}"
         )
     return found
 

@@ -2,20 +2,25 @@
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from mnas.arch import Architecture
+from mnas.arch.documents import faults_of
 from mnas.export.errors import ExportError
-from mnas.export.exporting import Progress, export_network, no_progress
+from mnas.export.exporting import export_network, no_progress
 from mnas.export.finding import exporters_of
+from mnas.export.images import Progress
 from mnas.export.manifest import Manifest
 from mnas.export.timing import target_for, timed_format
 from mnas.latency import LatencyTable, LatencyTableError, TableMismatchError, Target
 from mnas.results import Run
+from mnas.training import Dataset, DataSpec
 
 BEST = "best"
 WEIGHTS_FILE = "weights.safetensors"
@@ -28,13 +33,15 @@ def export_run(
     pick: str = BEST,
     weights: str | Path | None = None,
     out: str | Path | None = None,
+    data: Dataset | DataSpec | None = None,
     samples: Tensor | NDArray[Any] | None = None,
     progress: Progress = no_progress,
 ) -> Manifest:
     """Export a network that a search found, with the weights of its full training.
 
-    Target and table are those of the experiment's first target. Without the table the file is
-    timed all the same, and the manifest says that there is no prediction.
+    Target and table are those of the experiment's first target; where only the int8 file is
+    exported, that is timed, whatever dtype the target asks for. Without the table the file is timed
+    all the same, and the manifest says that there is no prediction.
 
     Args:
         run_dir: A run directory.
@@ -42,6 +49,8 @@ def export_run(
         pick: `best`, or an architecture's id.
         weights: A safetensors file; None for those that `mnas train` left in the run directory.
         out: The folder to write; None for `RUN/exports/<id>`.
+        data: See `export_network`; None for that of the experiment, which is read only where a
+            format needs it.
         samples: Images for the comparison; see `export_network`.
         progress: See `export_network`.
 
@@ -67,6 +76,8 @@ def export_run(
         )
     if card is None:
         notes.append("the weights were given, and nothing is known of the data they come from")
+    if data is None and any(exporter.is_quantized for exporter in exporters.values()):
+        data = data_of_run(run, folder)
     target, table = None, None
     if target_for(exporters) is not None:
         target, table, told = _target_of(run, folder, exporters)
@@ -77,12 +88,37 @@ def export_run(
         formats,
         out if out is not None else folder / "exports" / arch.id,
         target,
+        data=data,
         data_card=card,
         table=table,
         samples=samples,
         notes=notes,
         progress=progress,
     )
+
+
+def data_of_run(run: Run, folder: Path) -> DataSpec:
+    """Where the images of a run's experiment are, and how they are divided.
+
+    Raises:
+        ExportError: It does not say so, or only a person may say that it is read: Python that a
+            file names is not run.
+    """
+    section = run.experiment.get("data")
+    give = "give the data with --data SOURCE[:PATH] (in Python: data=DataSpec(...))"
+    if section is None:
+        raise ExportError(f"{folder} names no data: {give}")
+    try:
+        spec = TypeAdapter(DataSpec).validate_python(section)
+    except ValidationError as error:
+        told = "; ".join(map(str, faults_of(error)))
+        raise ExportError(f"the data of {folder} cannot be read ({told}): {give}") from None
+    if spec.kind == "python":
+        raise ExportError(
+            f"{folder} names the data {spec.source}, and an export imports nothing that a run "
+            f"names: {give}"
+        )
+    return spec
 
 
 def _command(folder: Path, pick: str) -> str:
@@ -149,6 +185,8 @@ def _target_of(
         timed_here = timed_format(target)
     except ExportError as error:
         return None, None, [f"not timed: {error}"]
+    if timed_here == "onnx" and "onnx" not in formats and "onnx-int8" in formats:
+        target, timed_here = replace(target, dtype="int8"), "onnx-int8"
     if timed_here not in formats:
         said = f"what the target {target.name!r} times is the {timed_here} file"
         return None, None, [f"not timed: {said}, which was not exported"]

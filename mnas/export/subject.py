@@ -13,7 +13,7 @@ from mnas.export.card import DataCard
 from mnas.export.errors import ExportError
 from mnas.export.manifest import WeightsOrigin
 from mnas.nets import build
-from mnas.training import load_weights
+from mnas.training import Dataset, load_weights
 
 UNTRAINED_SEED = 0
 
@@ -25,16 +25,21 @@ class Subject:
     Attributes:
         module: In eval mode, float32, on the CPU; nobody changes it.
         origin: Where its weights came from.
+        data: Images of the kind it was trained on, at its resolution; None where none were given.
     """
 
     architecture: Architecture
     module: nn.Module
     card: DataCard
     origin: WeightsOrigin
+    data: Dataset | None = None
 
 
 def subject_of(
-    arch: Architecture, weights: Path | Mapping[str, Tensor] | None, card: DataCard
+    arch: Architecture,
+    weights: Path | Mapping[str, Tensor] | None,
+    card: DataCard,
+    data: Dataset | None = None,
 ) -> Subject:
     """Build a network and give it its weights.
 
@@ -42,6 +47,7 @@ def subject_of(
         arch: The network.
         weights: A safetensors file, tensors by name, or None for seeded initial weights.
         card: What is known of the data.
+        data: Its images, at the network's resolution.
 
     Raises:
         WeightsError: The weights cannot be read or are not those of the network.
@@ -65,7 +71,7 @@ def subject_of(
             "train the network again"
         )
     origin = WeightsOrigin(source=source, trained=weights is not None, sha256=_digest(state))
-    return Subject(architecture=arch, module=module, card=card, origin=origin)
+    return Subject(architecture=arch, module=module, card=card, origin=origin, data=data)
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:

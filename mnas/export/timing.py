@@ -1,12 +1,14 @@
 """The exported file's latency, measured, beside what the table predicts."""
 
+import tempfile
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from mnas.arch import Architecture, MnasError
+from mnas.arch import MnasError
 from mnas.export.errors import ExportError
 from mnas.export.manifest import ExportTiming
+from mnas.export.subject import Subject
 from mnas.latency import (
     Latency,
     LatencyTable,
@@ -14,11 +16,18 @@ from mnas.latency import (
     describe_device,
     runtime_for,
     time_networks,
+    write_onnx,
 )
 
-_TIMED_DTYPE = "fp32"
-# Whose files a runtime of this machine runs, and by which name it does; the first is the usual one.
-_RUNTIMES = {"onnx": "onnxruntime", "litert": "litert", "openvino": "openvino", "ncnn": "ncnn"}
+# The target that runs a file of a format; the first that was exported is the usual one.
+_TARGETS = {
+    "onnx": Target(),
+    "onnx-int8": Target(dtype="int8"),
+    "litert": Target(runtime="litert"),
+    "openvino": Target(runtime="openvino"),
+    "ncnn": Target(runtime="ncnn"),
+}
+_OF_DTYPES = {"fp32": "", "int8": "-int8"}  # what a format's name ends in
 
 
 def target_for(formats: Collection[str]) -> Target | None:
@@ -27,10 +36,7 @@ def target_for(formats: Collection[str]) -> Target | None:
     Returns:
         None where no file of these formats can be timed.
     """
-    for name, runtime in _RUNTIMES.items():
-        if name in formats:
-            return Target(runtime=runtime)
-    return None
+    return next((target for name, target in _TARGETS.items() if name in formats), None)
 
 
 def check_timing(
@@ -64,31 +70,32 @@ def timed_format(target: Target) -> str:
         ExportError: No exported file can be timed there; says why.
     """
     asked = f"the target {target.name!r} asks for {target.runtime} in {target.dtype}"
-    if target.dtype != _TIMED_DTYPE:
-        raise ExportError(f"exported files compute in {_TIMED_DTYPE}, {asked}")
     try:
         found = runtime_for(target).file_format
     except MnasError as error:
         raise ExportError(f"no exported file can be timed: {asked}: {error}") from error
     if found is None:
         raise ExportError(f"no exported file can be timed: {asked}, which runs no files")
-    return found
+    if target.dtype not in _OF_DTYPES:
+        known = " or ".join(_OF_DTYPES)
+        raise ExportError(f"exported files compute in {known}, {asked}")
+    return found + _OF_DTYPES[target.dtype]
 
 
-def timed(
-    path: Path, arch: Architecture, target: Target, table: LatencyTable | None
-) -> ExportTiming:
+def timed(path: Path, subject: Subject, target: Target, table: LatencyTable | None) -> ExportTiming:
     """Time a file on this machine and set the prediction beside it.
 
     Args:
         path: A file of the format `timed_format(target)`.
-        arch: What it was written from.
+        subject: What it was written from.
         target: How to run it.
         table: Where the prediction comes from, if there is one.
 
     Returns:
-        Both, with a note wherever the two cannot be taken as agreeing.
+        Both, with a note wherever the two cannot be taken as agreeing, or where int8 is not faster
+        than fp32.
     """
+    arch = subject.architecture
     timing = time_networks({arch.id: path}, target)[arch.id]
     found = ExportTiming(
         file=path.name,
@@ -98,12 +105,26 @@ def timed(
         spread=timing.spread,
         wall_ms=timing.wall_ms,
     )
+    if target.dtype == "int8":
+        found = _beside_fp32(found, subject, target)
     if table is None:
         return found
     verification, doubt = table.verification, ""
     if verification is not None and verification.verdict != "trusted":
         doubt = f"the table is {verification.verdict}: {verification.reason.rstrip('.')}"
     return beside_prediction(found, table.predict(arch), table.device, doubt)
+
+
+def _beside_fp32(timing: ExportTiming, subject: Subject, target: Target) -> ExportTiming:
+    name = subject.architecture.id
+    with tempfile.TemporaryDirectory(prefix="mnas-fp32-") as folder:
+        path = Path(folder, "model.onnx")
+        write_onnx(subject.module, subject.architecture, path)
+        fp32_ms = time_networks({name: path}, replace(target, dtype="fp32"))[name].ms
+    if timing.measured_ms < fp32_ms:
+        return replace(timing, fp32_ms=fp32_ms)
+    note = f"int8 is not faster here: the fp32 file takes {fp32_ms:.4g} ms"
+    return replace(timing, fp32_ms=fp32_ms, note=note)
 
 
 def beside_prediction(
@@ -119,7 +140,7 @@ def beside_prediction(
     """
     low, high = latency.low_ms, latency.high_ms
     within: bool | None = None
-    notes = []
+    notes = [timing.note] if timing.note else []
     if low is None or high is None:
         notes.append("the table is not verified, so the prediction has no margin")
     else:
@@ -133,13 +154,8 @@ def beside_prediction(
         notes.append(doubt)
     if table_device != timing.device:
         notes.append(f"the table was measured on {table_device}, the file on {timing.device}")
-    return ExportTiming(
-        file=timing.file,
-        target=timing.target,
-        device=timing.device,
-        measured_ms=timing.measured_ms,
-        spread=timing.spread,
-        wall_ms=timing.wall_ms,
+    return replace(
+        timing,
         predicted_ms=latency.ms,
         low_ms=low,
         high_ms=high,

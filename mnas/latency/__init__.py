@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mnas.latency.locations import default_table_path, find_table, table_folder
     from mnas.latency.measuring import measure_table
     from mnas.latency.missing import MissingError
+    from mnas.latency.onnx_calibrated import write_int8_onnx
     from mnas.latency.onnx_file import deployed_graph, write_onnx
     from mnas.latency.reachable import (
         MeasurableSpace,
@@ -113,6 +114,7 @@ __all__ = [
     "time_networks_on",
     "verify_on",
     "verify_table",
+    "write_int8_onnx",
     "write_onnx",
 ]
 
@@ -137,6 +139,7 @@ _MODULES = {
     "locations": ("default_table_path", "find_table", "table_folder"),
     "measuring": ("measure_table",),
     "missing": ("MissingError",),
+    "onnx_calibrated": ("write_int8_onnx",),
     "onnx_file": ("deployed_graph", "write_onnx"),
     "reachable": ("MeasurableSpace", "MeasurementPlan", "plan_measurement", "reachable_blocks"),
     "risk": ("margin_at",),

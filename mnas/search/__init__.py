@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mnas.search.samplers import SAMPLERS
     from mnas.search.searching import inline_worker, run_search
     from mnas.search.stopping import SearchInterruptedError, StopRequest
-    from mnas.search.training_runs import train_architecture, train_run
+    from mnas.search.training_runs import divided_data, train_architecture, train_run
 
 _MODULE_OF = {
     "SAMPLERS": "samplers",
@@ -29,6 +29,7 @@ _MODULE_OF = {
     "StopRequest": "stopping",
     "check_proxy": "proxy_checking",
     "inline_worker": "searching",
+    "divided_data": "training_runs",
     "driver_of": "holding",
     "load_experiment": "experiment",
     "optimize": "optimizing",
@@ -49,6 +50,7 @@ __all__ = [
     "Step",
     "StopRequest",
     "check_proxy",
+    "divided_data",
     "driver_of",
     "inline_worker",
     "load_experiment",

@@ -155,6 +155,25 @@ def train_architecture(
         )
 
 
+def divided_data(data: DataSpec, overrides: Iterable[str]) -> DataSpec:
+    """Say how data is divided.
+
+    Args:
+        data: Where it is.
+        overrides: `key=value` texts such as `data.val=5000` and `data.seed=1`.
+
+    Raises:
+        InvalidExperimentError: An override is wrong, or of something else; all faults at once.
+    """
+    texts = list(overrides)
+    strange = [text for text in texts if not parse_override(text).key.startswith("data.")]
+    if strange:
+        raise InvalidExperimentError(
+            f"only keys of data can be set here, such as data.val=5000; got {', '.join(strange)}"
+        )
+    return _requested(data, texts, threads=1).data
+
+
 def _require_of_a_run(overrides: list[str]) -> None:
     for text in overrides:
         key = parse_override(text).key

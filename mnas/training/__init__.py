@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mnas.training.course import OtherTrainingError, TrainingHeldError
     from mnas.training.dataset import Dataset, Split
     from mnas.training.devices import DeviceError, device_of
-    from mnas.training.fitting import MisfitError
+    from mnas.training.fitting import MisfitError, require_fit
     from mnas.training.full import TrainedNetwork, train_network
     from mnas.training.judging import accuracy_of
     from mnas.training.loading import SOURCES, load_data, source_problem
@@ -74,6 +74,7 @@ _HOMES = {
     "mean_accuracy": "scores",
     "metrics_logger": "loggers",
     "paired_gain": "scores",
+    "require_fit": "fitting",
     "save_weights": "weights",
     "score_untrained": "training_free",
     "source_problem": "loading",
@@ -118,6 +119,7 @@ __all__ = [
     "mean_accuracy",
     "metrics_logger",
     "paired_gain",
+    "require_fit",
     "save_weights",
     "score_untrained",
     "source_problem",

@@ -93,7 +93,7 @@ def test_a_failed_check_of_an_export_ends_with_5(mnas, monkeypatch, tmp_path):
     from mnas.export import Check
 
     found = [Check(format="onnx", file="model.onnx", state="failed", detail="was changed")]
-    monkeypatch.setattr("mnas.export.checking.check_export", lambda directory, trust: found)
+    monkeypatch.setattr("mnas.export.checking.check_export", lambda directory, trust, data: found)
 
     ended = mnas("export", "--check", tmp_path)
 

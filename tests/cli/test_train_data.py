@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mnas.cli.train_command import spec_of
+from mnas.cli.options import spec_of
 from mnas.training import DataSpec
 
 MODULE = """

@@ -8,10 +8,20 @@ import onnxruntime
 import pytest
 
 from mnas.arch import MnasError, plan
-from mnas.latency import Settings, Target, measure_table, runtime_for, time_networks, verify_table
+from mnas.latency import (
+    Settings,
+    Target,
+    measure_table,
+    runtime_for,
+    time_networks,
+    verify_table,
+    write_int8_onnx,
+)
 from mnas.latency.onnx_graph import graph_of
 from mnas.latency.onnx_int8 import quantized
 from mnas.latency.ort import session_options
+from mnas.latency.runtime_contract import example
+from mnas.nets import build
 
 FEW = Settings(warm_ups=1, runs=3, passes=2, most_passes=2, group_ms=0.05)
 
@@ -40,6 +50,36 @@ def test_a_network_runs_all_its_convolutions_and_sums_in_int8(blocks, tmp_path):
     assert found["QLinearConv"] == convolutions
     assert found["QLinearAdd"] == sum(block.residual for block in blocks)
     assert not {"Conv", "Gemm", "Relu", "Add"} & set(found)
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+def test_a_deployed_file_runs_in_the_kernels_that_a_table_s_blocks_run_in(padding, tmp_path):
+    arch = example(padding, 32)
+    images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
+
+    write_int8_onnx(build(arch).eval(), arch, [images], tmp_path / "deployed.onnx")
+
+    deployed = kernels(onnx.load(tmp_path / "deployed.onnx"), tmp_path)
+    measured = quantized(graph_of(plan(arch).blocks), enters=True, leaves=True)
+    assert deployed == kernels(measured, tmp_path)
+    assert deployed["QLinearConv"] > 10
+
+
+def test_no_processor_saturates_on_a_deployed_file(tmp_path):
+    arch = example("same", 16)
+    images = np.random.default_rng(0).standard_normal((8, 3, 16, 16), dtype=np.float32)
+
+    write_int8_onnx(build(arch).eval(), arch, [images], tmp_path / "deployed.onnx")
+
+    tensors = onnx.load(tmp_path / "deployed.onnx").graph.initializer
+    weights = [
+        onnx.numpy_helper.to_array(each)
+        for each in tensors
+        if each.data_type == onnx.TensorProto.INT8 and len(each.dims) > 1
+    ]
+    assert weights
+    # Two products of a byte and a weight must fit into 16 bits.
+    assert 2 * 255 * max(int(np.abs(each.astype(int)).max()) for each in weights) < 2**15
 
 
 def test_blocks_hand_over_what_is_quantised_already(blocks):
