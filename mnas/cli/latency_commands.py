@@ -36,6 +36,10 @@ TableOut = Annotated[
 RuntimeOption = Annotated[str, typer.Option(help="What runs the network.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the runtime.")]
 Dtype = Annotated[str, typer.Option(help="Numbers the network computes with.")]
+Regime = Annotated[
+    str,
+    typer.Option(help="steady: caches are warm; cold: filled with something else before a run."),
+]
 Most = Annotated[
     int | None,
     typer.Option(
@@ -96,6 +100,7 @@ def plan_table(
     runtime: RuntimeOption = "onnxruntime",
     threads: Threads = 1,
     dtype: Dtype = "fp32",
+    regime: Regime = "steady",
     most: Most = None,
     where: Where = None,
     python: Python = None,
@@ -113,7 +118,7 @@ def plan_table(
         from mnas.latency import Target, plan_measurement, runtime_for
         from mnas.latency.device import require_cores
 
-        target = Target(runtime=runtime, threads=threads, dtype=dtype)
+        target = Target(runtime=runtime, threads=threads, dtype=dtype, regime=regime)
         require_target(where, python=python, device=device)
         if where is not None:
             job = write_plan(
@@ -164,6 +169,7 @@ def measure(
     runtime: RuntimeOption = "onnxruntime",
     threads: Threads = 1,
     dtype: Dtype = "fp32",
+    regime: Regime = "steady",
     most: Most = None,
     where: Where = None,
     python: Python = None,
@@ -180,7 +186,7 @@ def measure(
         from mnas.latency import Target, measure_table
 
         require_target(where, python=python, device=device, job=job)
-        target = Target(runtime=runtime, threads=threads, dtype=dtype)
+        target = Target(runtime=runtime, threads=threads, dtype=dtype, regime=regime)
         loaded = read_space(space, num_classes, channels)
         saved = f"stopped; what was measured is in {out}.partial. The same command goes on there."
         if job is not None:
@@ -330,7 +336,7 @@ def show_file(
 
 
 def _target_options(target: "Target") -> str:
-    usual = {"runtime": "onnxruntime", "threads": 1, "dtype": "fp32"}
+    usual = {"runtime": "onnxruntime", "threads": 1, "dtype": "fp32", "regime": "steady"}
     return "".join(
         f" --{name} {getattr(target, name)}"
         for name, value in usual.items()

@@ -25,7 +25,11 @@ def show_table(table: "LatencyTable", *, slowest: int) -> Iterator[str]:
         ("device", table.device),
         *([("reached by", table.where["address"])] if "address" in table.where else []),
         ("runtime", f"{target.runtime} {table.runtime_version}"),
-        ("target", f"{target.dtype}, {counted(target.threads, 'thread')}, batch {target.batch}"),
+        (
+            "target",
+            f"{target.dtype}, {counted(target.threads, 'thread')}, batch {target.batch}, "
+            f"{target.regime}",
+        ),
         ("measured", table.measured_at or "-"),
         ("space", table.space.get("name", "-")),
         ("blocks", ", ".join(f"{number:,} {state}" for state, number in sorted(states.items()))),

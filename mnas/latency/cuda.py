@@ -10,7 +10,7 @@ from mnas.arch import PlannedBlock
 from mnas.latency.eager import image_for, module_of
 from mnas.latency.errors import MeasuringError
 from mnas.latency.runtime import Pinned, Run
-from mnas.latency.target import Target
+from mnas.latency.target import COLD, Target
 from mnas.latency.timing import Clock
 
 _SECONDS = 1e-3
@@ -46,6 +46,11 @@ class CudaTorch:
         return f"{torch.__version__}, CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}"
 
     def pinned(self, target: Target) -> Pinned:
+        if target.regime == COLD:
+            raise MeasuringError(
+                "the runtime torch-cuda has no regime cold: filling the processor's caches leaves "
+                "those of the GPU as they are. Measure with --regime steady."
+            )
         return {"memory_format": "channels_last", "autocast": False, "tf32": False}
 
     @contextlib.contextmanager

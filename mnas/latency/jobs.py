@@ -33,7 +33,7 @@ from mnas.latency.reachable import MeasurableSpace, blocks_to_measure, macs_of
 from mnas.latency.reorders import PASS_THROUGHS, PassThrough, has_reorders
 from mnas.latency.rounds import Progress, no_progress
 from mnas.latency.runtime import runtime_for
-from mnas.latency.target import Target
+from mnas.latency.target import COLD, Target
 from mnas.latency.timing import Settings
 
 _CANDIDATES_FOR_ONE = 20
@@ -220,6 +220,11 @@ def write_job(
     """
     is_command = isinstance(address, ByCommand)
     check_writable(target, is_command=is_command)
+    if is_command and target.regime == COLD:
+        raise MeasuringError(
+            "a command times its own runs, whose caches mnas cannot fill: use --regime steady, or "
+            "reach the device by ssh"
+        )
     chains: list[tuple[Role, str, list[PlannedBlock]]] = [("empty", "", [])]
     throughs = (
         PASS_THROUGHS

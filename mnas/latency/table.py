@@ -226,7 +226,8 @@ class LatencyTable:
             raise TableMismatchError(
                 f"{self.source} was measured with {has}, but {wants} is asked for. Measure one "
                 f"with `mnas latency measure` and --runtime {target.runtime} --threads "
-                f"{target.threads} --dtype {target.dtype}, or ask for what the table has."
+                f"{target.threads} --dtype {target.dtype} --regime {target.regime}, or ask for "
+                "what the table has."
             )
 
     def without_verification(self) -> "LatencyTable":

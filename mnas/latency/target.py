@@ -7,7 +7,8 @@ from typing import Literal
 from mnas.arch import MnasError
 
 Verdict = Literal["trusted", "inconclusive", "not trusted"]
-REGIMES = ("steady",)
+STEADY, COLD = "steady", "cold"
+REGIMES = (STEADY, COLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +21,12 @@ class Target:
         threads: Threads of the runtime.
         dtype: Numbers the network computes with.
         batch: Images at a time.
-        regime: `steady`: consecutive runs with warm caches. Runs with cold caches (`cold`) are
-            not in this version.
+        regime: `steady`: consecutive runs, with warm caches. `cold`: before each run the caches
+            are filled with something else, as on a device that does other work between images.
 
     Raises:
-        MnasError: A number below 1, or a regime that is not known.
+        MnasError: A number below 1, a regime that is not known, or `cold` with several threads:
+            only the calling thread's core would be cold.
     """
 
     name: str = "local"
@@ -40,8 +42,12 @@ class Target:
                 raise MnasError(f"a target's {name} must be at least 1; got {value}")
         if self.regime not in REGIMES:
             raise MnasError(
-                f"the regime {self.regime!r} of a target is not in this version yet; "
-                f"known: {', '.join(REGIMES)}"
+                f"unknown regime of a target {self.regime!r}; known: {', '.join(REGIMES)}"
+            )
+        if self.regime == COLD and self.threads > 1:
+            raise MnasError(
+                f"the regime cold takes one thread; got {self.threads}: the caches of the other "
+                "cores would stay warm"
             )
 
     def differences(self, other: "Target") -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from mnas.arch import MnasError
+from mnas.latency import agent
 from mnas.latency.runtime import Run
-from mnas.latency.target import Target, Timing
+from mnas.latency.target import COLD, Target, Timing
 
 _MS = 1e3
 _MOST = 1e6  # of any number of the protocol
@@ -88,7 +89,8 @@ def time_pass(run: Run, target: Target, settings: Settings, clock: Clock) -> Pas
 
     Args:
         run: Runs it once.
-        target: With one thread the CPU time of the thread counts, with several the wall time.
+        target: With one thread the CPU time of the thread counts, with several the wall time. In
+            the regime `cold` the caches are filled before each timed run.
         settings: How often.
         clock: What to read.
 
@@ -96,9 +98,12 @@ def time_pass(run: Run, target: Target, settings: Settings, clock: Clock) -> Pas
         Lower quartiles per single run.
     """
     fastest = min(_elapsed(run, clock) for _ in range(settings.warm_ups))
-    group = max(1, math.ceil(settings.group_ms / _MS / max(fastest, 1e-7)))
+    is_cold = target.regime == COLD
+    group = 1 if is_cold else max(1, math.ceil(settings.group_ms / _MS / max(fastest, 1e-7)))
     cpu, wall = np.empty(settings.runs), np.empty(settings.runs)
     for index in range(settings.runs):
+        if is_cold:
+            agent.fill_caches()
         cpu_start, wall_start = clock.cpu(), clock.wall()
         for _ in range(group):
             run()

@@ -47,7 +47,7 @@ def test_a_pass_is_timed_as_mnas_times_it(durations, threads):
         return run, (lambda: now[0] * 0.5), (lambda: now[0])
 
     run, cpu, wall = machine()
-    mine = agent.time_pass(run, threads, asdict(settings), cpu, wall)
+    mine = agent.time_pass(run, asdict(Target(threads=threads)), asdict(settings), cpu, wall)
     run, cpu, wall = machine()
     theirs = timing.time_pass(run, Target(threads=threads), settings, Clock(cpu=cpu, wall=wall))
     assert mine == pytest.approx((theirs.ms, theirs.wall_ms))

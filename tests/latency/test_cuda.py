@@ -72,3 +72,9 @@ def test_tf32_is_off_while_a_gpu_is_held(gpu):
         assert (held, torch.backends.cudnn.allow_tf32) == (False, True)
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def test_a_gpu_has_no_cold_regime(gpu, tiny_space, tmp_path):
+    target = Target(runtime="torch-cuda", regime="cold")
+    with pytest.raises(MeasuringError, match="torch-cuda has no regime cold"):
+        measure_table(tiny_space, target, tmp_path / "t.csv")

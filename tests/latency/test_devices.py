@@ -124,6 +124,11 @@ def test_a_job_holds_each_model_once_and_is_not_written_twice(tiny_space, tmp_pa
     assert [path.stat().st_mtime_ns for path in models] == before
 
 
+def test_a_command_times_no_cold_runs(tiny_space, tmp_path):
+    with pytest.raises(MeasuringError, match="whose caches mnas cannot fill: use --regime steady"):
+        plan_job(tiny_space, Target(regime="cold"), tmp_path / "job", address="cmd:time {model}")
+
+
 def test_another_job_in_the_folder_is_refused_with_both_sides(tiny_space, tmp_path):
     plan_job(tiny_space, Target(), tmp_path / "job", networks=0)
     with pytest.raises(JobError, match=r'target .*"threads": 1.* there, .*"threads": 2.* now'):

@@ -15,6 +15,7 @@ from mnas.latency import (
     Settings,
     TableMismatchError,
     Target,
+    agent,
     describe_device,
     measure_table,
     measuring,
@@ -476,5 +477,47 @@ def test_an_unknown_runtime_or_dtype_is_told_with_the_known_ones(target, message
 
 
 def test_a_target_refuses_an_unknown_regime():
-    with pytest.raises(MnasError, match="'cold' of a target is not in this version yet; known: s"):
-        replace(Target(), regime="cold")
+    with pytest.raises(MnasError, match="unknown regime of a target 'icy'; known: steady, cold"):
+        replace(Target(), regime="icy")
+
+
+def test_a_cold_target_takes_one_thread():
+    with pytest.raises(MnasError, match="the regime cold takes one thread; got 2"):
+        Target(regime="cold", threads=2)
+
+
+@pytest.mark.parametrize(("regime", "filled"), [("steady", 0), ("cold", 10)])
+def test_caches_are_filled_before_each_timed_run_of_the_cold_regime_alone(
+    monkeypatch, regime, filled
+):
+    now, fillings = {"s": 0.0}, []
+
+    def fill():
+        fillings.append(now["s"])
+        now["s"] += 100.0  # no part of what is timed
+
+    def run():
+        now["s"] += 0.001
+
+    monkeypatch.setattr(agent, "fill_caches", fill)
+    clock = Clock(cpu=lambda: now["s"], wall=lambda: now["s"])
+    time = time_pass(run, Target(regime=regime), Settings(), clock)
+
+    assert len(fillings) == filled
+    assert time.ms == pytest.approx(1.0)
+
+
+def test_filling_the_caches_touches_twice_the_largest_one(monkeypatch, tmp_path):
+    for index, size in enumerate(("32K", "48M", "odd")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(f"{size}\n")
+    monkeypatch.setattr(agent, "CACHES", tmp_path)
+    agent._filling.cache_clear()
+    try:
+        agent.fill_caches()
+        there, here = agent._filling()
+    finally:
+        agent._filling.cache_clear()
+
+    assert len(there) == len(here) == 96 << 20
+    assert there == here
