@@ -122,6 +122,11 @@ class RecordStore:
                 f"{record.epochs} epochs, seed {record.seed}. It must not be run twice."
             ) from None
 
+    def count(self) -> int:
+        """How many records there are."""
+        with _told(self.path):
+            return int(self._connection.execute("SELECT count(*) FROM records").fetchone()[0])
+
     def all(self) -> list[Record]:
         """Every record, in the order added.
 
@@ -136,12 +141,28 @@ class RecordStore:
         Raises:
             RunError: The file is damaged.
         """
+        return list(self._selected("WHERE sequence > ? ORDER BY sequence", (count,)))
+
+    def trials(self, *, by_number: bool = False) -> Iterator[Record]:
+        """The records of trials one after the other, so that a long search fits into memory.
+
+        Nothing may be added until the last one was taken.
+
+        Args:
+            by_number: In the order of their numbers; else in the order added.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        order = "number, sequence" if by_number else "sequence"
+        return self._selected(f"WHERE kind = ? ORDER BY {order}", ("trial",))
+
+    def _selected(self, which: str, values: tuple[int | str, ...]) -> Iterator[Record]:
         with _told(self.path):
-            rows = self._connection.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM records WHERE sequence > ? ORDER BY sequence",
-                (count,),
-            ).fetchall()
-            return [_record(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+            for row in self._connection.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM records {which}", values
+            ):
+                yield _record(dict(zip(_COLUMNS, row, strict=True)))
 
     def documents(self) -> dict[str, str]:
         """The document of every architecture by its id; `Architecture.from_json` reads one.

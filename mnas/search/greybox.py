@@ -22,6 +22,9 @@ STARTUP = 6
 _BUDGETS = 32  # drawn for one proposal where there is more than one objective
 _ROUNDS = 3  # of evolution around the best candidates
 _ELITE = 32  # candidates that have descendants
+# Networks in training that the model is told of, the latest ones: with a thousand workers a
+# proposal would cost that of a model of them all.
+_MOST_PENDING = 64
 
 
 class Greybox:
@@ -126,7 +129,8 @@ class Greybox:
         """
         if not self._pending:
             return model
-        facts = self._ground.recall(np.stack(list(self._pending.values())))
+        latest = list(self._pending.values())[-_MOST_PENDING:]
+        facts = self._ground.recall(np.stack(latest))
         inputs = self._inputs(facts)
         expected = model.expect(inputs)
         return fit(

@@ -21,8 +21,9 @@ from mnas.search.overrides import InvalidExperimentError
 from mnas.search.performing import perform_all
 from mnas.search.preparing import Prepared, prepare
 from mnas.search.run_files import make_folder
-from mnas.search.searching import ExecutorFactory, chosen_workers, input_hashes
+from mnas.search.searching import chosen_workers
 from mnas.search.seeds import derive_seed
+from mnas.search.session import ExecutorFactory, input_hashes
 from mnas.search.stopping import SearchInterruptedError, StopRequest
 from mnas.search.work import Bench, Task
 from mnas.space import SearchSpace

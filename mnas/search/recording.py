@@ -1,11 +1,12 @@
 """An evaluation as a record, and what a sampler is told of the records of a trial."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from mnas.arch import Architecture
 from mnas.results import Kind, Record
+from mnas.search.conversing import Outcome
 from mnas.search.limits import Assessment, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.proposing import Told
@@ -58,27 +59,29 @@ def evaluation_record(
     )
 
 
-def told_of(trials: Iterable[Record], objectives: Objectives, limits: Limits) -> list[Told]:
-    """What a sampler was told of each trial, in the order of their first records."""
-    rungs: defaultdict[int, list[Record]] = defaultdict(list)
-    for record in trials:
-        rungs[record.number].append(record)
-    told = []
-    for records in rungs.values():
+def told_of(trials: Iterable[Record], objectives: Objectives, limits: Limits) -> Iterator[Told]:
+    """What a sampler was told of each trial.
+
+    Args:
+        trials: In the order of their numbers; the rungs of each from the lowest.
+        objectives: What it was told.
+        limits: What it was told of being over.
+    """
+    for _, rungs in itertools.groupby(trials, key=lambda record: record.number):
+        records = list(rungs)
         last, values = records[-1], None
         if last.accuracy is not None:
             values = objectives.values(last.accuracy, last.latency_ms, last)
-        told.append(
-            Told(
-                number=last.number,
-                memory=last.memory or "{}",
+        yield Told(
+            number=last.number,
+            memory=last.memory or "{}",
+            outcome=Outcome(
                 values=values,
                 scores=tuple(each.accuracy for each in records if each.accuracy is not None),
                 violations=limits.violations_of(last),
-                failed=last.state == "failed",
-            )
+                says_nothing=last.state == "failed",
+            ),
         )
-    return told
 
 
 def now() -> str:

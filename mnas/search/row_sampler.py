@@ -9,10 +9,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from mnas.search.ground import Ground, Rows
+from mnas.search.ids import Ids
 from mnas.space import Option
 
 # Of a trial: its scores, one for each rung that it finished, the lowest first.
 SCORES = "scores"
+# Rows whose ids are remembered, the latest ones: to decode one takes some 0.2 ms.
+_MOST_DECODED = 10_000
 
 
 class Seen:
@@ -20,25 +23,27 @@ class Seen:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._ids: set[str] = set()
-        self._rows: set[bytes] = set()  # the same and other encodings of them, told by a look
+        self._ids = Ids()
+        self._decoded: dict[bytes, str] = {}  # the id of rows that were looked at lately
 
     def add(self, row: Rows) -> None:
-        self._rows.add(row.tobytes())
-        self._ids.add(self._ground.compiled.decode(row).id)
+        self._ids.add(self._id(row))
 
     def is_new(self, row: Rows) -> bool:
         """Whether its architecture was not seen; two encodings may be one architecture."""
-        if row.tobytes() in self._rows:
-            return False
-        if self._ground.compiled.decode(row).id not in self._ids:
-            return True
-        self._rows.add(row.tobytes())
-        return False
+        return self._id(row) not in self._ids
 
     def first_new(self, rows: Iterable[Rows]) -> Rows | None:
         """The first row whose architecture was not seen."""
         return next((row for row in rows if self.is_new(row)), None)
+
+    def _id(self, row: Rows) -> str:
+        key = row.tobytes()
+        if key not in self._decoded:
+            if len(self._decoded) >= _MOST_DECODED:
+                self._decoded.clear()
+            self._decoded[key] = self._ground.compiled.decode(row).id
+        return self._decoded[key]
 
 
 class Strategy(Protocol):
@@ -113,12 +118,20 @@ class RowSampler(optuna.samplers.BaseSampler):
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         """The options of the row that the strategy proposes."""
-        if "fixed_params" in trial.system_attrs:  # decided by others; inactive choices do not count
-            return _options(self._ground, np.zeros(len(self._distributions), np.uint8))
+        if "fixed_params" in trial.system_attrs:  # decided by others
+            return self.filled({})
+        return self.ask(trial.number)
+
+    def ask(self, number: int) -> dict[str, Option]:
+        """The options of the row that the strategy proposes, for every choice.
+
+        Args:
+            number: Names the proposal until `hear`.
+        """
         self._ground.begin_proposal()
         row = None
         if not self._found_nothing:
-            row = self._strategy.propose(trial.number, self._rng, self._seen)
+            row = self._strategy.propose(number, self._rng, self._seen)
         if row is None:
             # Whoever asked will find that it is known or over a limit, and draw directly at last.
             self._found_nothing = True
@@ -126,6 +139,19 @@ class RowSampler(optuna.samplers.BaseSampler):
         else:
             self._seen.add(row)
         return _options(self._ground, row)
+
+    def filled(self, wanted: Mapping[str, Option]) -> dict[str, Option]:
+        """What others want, and the first option of every other choice, which does not count."""
+        choices = self._ground.space.choices.items()
+        return {name: wanted.get(name, options[0]) for name, options in choices}
+
+    def hear(
+        self, number: int, suggested: Mapping[str, Option], scores: Sequence[float] | None
+    ) -> None:
+        """Hear what became of a proposal, also of one that is replayed from records."""
+        row = row_of_options(self._ground, suggested)
+        self._seen.add(row)
+        self._strategy.learn(number, row, scores)
 
     def sample_independent(
         self,
@@ -144,13 +170,12 @@ class RowSampler(optuna.samplers.BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Hear what became of a trial, also of one that is replayed from records."""
-        if not trial.params:
-            return
-        row = row_of_options(self._ground, trial.params)
-        self._seen.add(row)
-        scores = trial.user_attrs.get(SCORES) if state == TrialState.COMPLETE else None
-        self._strategy.learn(trial.number, row, scores)
+        """Hear what became of a trial."""
+        if trial.params:
+            is_scored = state == TrialState.COMPLETE
+            self.hear(
+                trial.number, trial.params, trial.user_attrs.get(SCORES) if is_scored else None
+            )
 
 
 def _options(ground: Ground, row: Rows) -> dict[str, Option]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mnas.results import Record
+from mnas.search.ids import Ids
 from mnas.search.ladder import WINDOW, is_promoted
 
 Costs = tuple[float, ...]
@@ -19,15 +20,15 @@ FILTERED_IN_A_ROW = 100
 class Standing:
     """The bookkeeping of a loop over trials; a resumed one notes the same things in one order.
 
-    Memory grows by two ids for each architecture and nothing else.
+    Memory grows by 16 bytes for each architecture, two ids, and nothing else.
 
     Args:
         rungs: How many the ladder has.
     """
 
     def __init__(self, rungs: int) -> None:
-        self.started: set[str] = set()  # scoring began in this run: these are its trials
-        self.known: set[str] = set()  # also what was ruled out, or scored by an earlier run
+        self.started = Ids()  # scoring began in this run: these are its trials
+        self.known = Ids()  # also what was ruled out, or scored by an earlier run
         self.infeasible = 0
         self.filtered = 0
         self.filtered_in_a_row = 0  # since a training last began

@@ -7,17 +7,19 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mnas.arch import Architecture, MnasError
-from mnas.results import Record, RecordStore
+from mnas.arch import Architecture
+from mnas.results import RecordStore
+from mnas.search.drawing import draw_unseen
 from mnas.search.executors import Executor
 from mnas.search.filtering import CandidateFilter
+from mnas.search.ledger import Candidate, Ledger
 from mnas.search.limits import Assessment, BudgetError, Limits
 from mnas.search.objectives import Objectives
 from mnas.search.observing import Observer, Step
-from mnas.search.proposing import Proposal, Proposer, draw_unseen
-from mnas.search.recording import evaluation_record, now, told_of
+from mnas.search.proposing import Proposal, Proposer
+from mnas.search.recording import now
 from mnas.search.seeds import derive_seed
-from mnas.search.standing import ADOPTED, FILTERED_IN_A_ROW, Standing, is_adopted
+from mnas.search.standing import FILTERED_IN_A_ROW, Standing
 from mnas.search.stopping import StopRequest
 from mnas.search.warm_start import NOTHING_EARLIER, Earlier
 from mnas.search.work import Task
@@ -25,14 +27,6 @@ from mnas.space import SearchSpace
 from mnas.training import Score
 
 logger = logging.getLogger(__name__)
-# Failures in a row that end a run: one bad candidate is a result, five are a fault of the set-up.
-FAILURES_IN_A_ROW = 5
-
-
-class EvaluationFailuresError(MnasError):
-    """So many trainings failed one after the other that going on would waste the time."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +47,6 @@ class Plan:
     seed: int
     deadline: float | None = None
     patience: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    proposal: Proposal
-    assessment: Assessment
-    rung: int = 0
-    scores: tuple[float, ...] = ()  # of the rungs that ended
-    is_replayed: bool = False  # finished before the sampler is rebuilt, which then hears of it
-
-    def after(self, score: Score) -> "_Candidate":
-        """The candidate on the next rung."""
-        assert score.accuracy is not None
-        return replace(self, rung=self.rung + 1, scores=(*self.scores, score.accuracy))
 
 
 class TrialLoop:
@@ -107,9 +87,7 @@ class TrialLoop:
         self._plan = plan
         self._space = space
         self._limits = limits
-        self._objectives = objectives
         self._proposer = proposer
-        self._store = store
         self._executor = executor
         self._observer = observer
         self._stop = stop
@@ -118,10 +96,16 @@ class TrialLoop:
         self._filter = candidate_filter
         self._first = deque(earlier.first)
         self._architectures = space.size().architectures
-        self._in_flight: dict[int, tuple[_Candidate, str]] = {}
+        self._in_flight: dict[int, tuple[Candidate, str]] = {}
         self._tickets = itertools.count()
         self._standing = Standing(len(plan.epochs))
-        self._failures: list[Score] = []
+        self._ledger = Ledger(
+            limits=limits,
+            objectives=objectives,
+            proposer=proposer,
+            store=store,
+            standing=self._standing,
+        )
 
     def run(self) -> None:
         """Do the trials; on return everything in flight has ended and is recorded.
@@ -130,8 +114,10 @@ class TrialLoop:
             EvaluationFailuresError: Too many trainings in a row failed.
             BudgetError: No network within the limits was found at all.
         """
-        self._drain(self._recall(self._trials()))
-        self._proposer.replay(told_of(self._trials(), self._objectives, self._limits))
+        if self._filter is not None:
+            self._filter.recall(self._ledger.store.trials())
+        self._drain(self._ledger.recall(self._plan.trials))
+        self._ledger.replay()
         self._show()
         is_exhausted = False
         while True:
@@ -149,9 +135,6 @@ class TrialLoop:
             self._tell_early(f"the filter turned {FILTERED_IN_A_ROW} candidates in a row away")
         elif is_exhausted and self._may_start():
             self._tell_exhausted()
-
-    def _trials(self) -> list[Record]:
-        return [record for record in self._store.all() if record.kind == "trial"]
 
     def _tell_exhausted(self) -> None:
         """Say that there was nothing left to start, before as many were started as asked."""
@@ -184,7 +167,7 @@ class TrialLoop:
     def _has_slot(self) -> bool:
         return len(self._in_flight) < self._executor.slots
 
-    def _next_candidate(self) -> _Candidate | None:
+    def _next_candidate(self) -> Candidate | None:
         """The next candidate worth training; None when there is none left, or no time for it."""
         while self._may_start():
             if self._is_used_up():
@@ -198,7 +181,7 @@ class TrialLoop:
                 self._proposer.tell_nothing(proposal.number)
                 continue
             if assessment.is_feasible:
-                candidate = self._adopted(_Candidate(proposal=proposal, assessment=assessment))
+                candidate = self._adopted(Candidate(proposal=proposal, assessment=assessment))
                 if candidate is not None and self._filter is not None and candidate.rung == 0:
                     candidate = self._filtered(candidate, self._filter)
                 if candidate is not None:
@@ -208,7 +191,7 @@ class TrialLoop:
             self._rule_out(proposal, assessment)
         return None
 
-    def _filtered(self, candidate: _Candidate, by: CandidateFilter) -> _Candidate | None:
+    def _filtered(self, candidate: Candidate, by: CandidateFilter) -> Candidate | None:
         """The candidate with its training-free score noted; None if it is not to be trained."""
         started = now()
         judged = by.judge(candidate.proposal, candidate.assessment)
@@ -227,21 +210,7 @@ class TrialLoop:
     def _rule_out(
         self, proposal: Proposal, assessment: Assessment, reason: str | None = None
     ) -> None:
-        """Record that a candidate is not trained, before the sampler hears of it."""
-        record = evaluation_record(
-            proposal.architecture,
-            assessment,
-            number=proposal.number,
-            kind="trial",
-            score=None,
-            rung=None,
-            started=now(),
-            choices=proposal.choices,
-            memory=proposal.memory,
-            reason=reason,
-        )
-        self._store.add(record, proposal.architecture)
-        self._proposer.tell_ruled_out(proposal.number, assessment.violations)
+        self._ledger.rule_out(proposal, assessment, reason)
         if (self._standing.infeasible + self._standing.filtered) % 25 == 0:
             self._show()
 
@@ -259,16 +228,16 @@ class TrialLoop:
             self._proposer.enqueue(drawn)
         return True
 
-    def _adopted(self, candidate: _Candidate) -> _Candidate | None:
+    def _adopted(self, candidate: Candidate) -> Candidate | None:
         """Take the scores that earlier runs have; gives what is still to be trained, if any is."""
         arch = candidate.proposal.architecture
         while known := self._earlier.find(arch.id, self._plan.epochs[candidate.rung]):
             self._standing.known.add(arch.id)
             if not candidate.is_replayed:
                 self._proposer.note_started(candidate.proposal.number)
-            climbs = self._keep(candidate, known.score, now(), origin=known.run)
+            climbs = self._ledger.keep(candidate, known.score, now(), origin=known.run)
             if not (climbs and self._may_start()):
-                self._tell(candidate, known.score)
+                self._ledger.tell(candidate, known.score)
                 return None
             candidate = candidate.after(known.score)
         return candidate
@@ -286,7 +255,7 @@ class TrialLoop:
             questions=self._questions,
         )
 
-    def _start(self, candidate: _Candidate) -> None:
+    def _start(self, candidate: Candidate) -> None:
         arch = candidate.proposal.architecture
         self._standing.note_started(arch.id)
         if not candidate.is_replayed:
@@ -307,107 +276,15 @@ class TrialLoop:
             self._finish(candidate, score, started)
             self._show()
 
-    def _finish(self, candidate: _Candidate, score: Score, started: str) -> None:
-        if not self._keep(candidate, score, started):
-            self._tell(candidate, score)
+    def _finish(self, candidate: Candidate, score: Score, started: str) -> None:
+        if not self._ledger.keep(candidate, score, started):
+            self._ledger.tell(candidate, score)
             return
         following = self._adopted(candidate.after(score))
         if following is not None:
             self._start(following)
 
-    def _keep(
-        self, candidate: _Candidate, score: Score, started: str, *, origin: str | None = None
-    ) -> bool:
-        """Record a score before anybody hears of it; gives whether the candidate climbs."""
-        proposal = candidate.proposal
-        record = evaluation_record(
-            proposal.architecture,
-            candidate.assessment,
-            number=proposal.number,
-            kind="trial",
-            score=score,
-            rung=candidate.rung,
-            started=started,
-            choices=proposal.choices,
-            memory=proposal.memory,
-            reason=None if origin is None else f"{ADOPTED}{origin}",
-        )
-        self._store.add(record, proposal.architecture)
-        if score.accuracy is None:
-            self._standing.note_failure()
-            self._note_failure(score)
-            return False
-        self._failures.clear()
-        costs = self._objectives.costs(score.accuracy, record.latency_ms, record)
-        return self._standing.note_score(candidate.rung, score.accuracy, costs)
-
-    def _tell(self, candidate: _Candidate, score: Score) -> None:
-        """Tell the sampler what a trial came to, unless it is still to be rebuilt from records."""
-        if candidate.is_replayed:
-            return
-        proposal, assessment = candidate.proposal, candidate.assessment
-        if score.accuracy is None:
-            self._proposer.tell_nothing(proposal.number)
-            return
-        latency = {name: each.ms for name, each in assessment.latency.items()}
-        values = self._objectives.values(score.accuracy, latency, assessment.counts)
-        scores = (*candidate.scores, score.accuracy)
-        self._proposer.tell_result(proposal.number, values, assessment.violations, scores)
-
-    def _note_failure(self, score: Score) -> None:
-        self._failures.append(score)
-        if len(self._failures) >= FAILURES_IN_A_ROW:
-            first = self._failures[0]
-            raise EvaluationFailuresError(
-                f"{FAILURES_IN_A_ROW} trainings in a row failed, the first one so: {first.reason}\n"
-                f"{first.traceback or ''}\nThey are recorded; mend the cause and run the same "
-                "command in another folder."
-            )
-
-    def _recall(self, records: Sequence[Record]) -> list[_Candidate]:
-        """Take in what earlier sessions recorded; gives the candidates that were cut short."""
-        last: dict[int, tuple[Record, bool]] = {}
-        standing = self._standing
-        if self._filter is not None:
-            self._filter.recall(records)
-        for record in records:
-            if record.is_filtered:
-                standing.note_filtered(record.id)
-                continue
-            if record.state == "infeasible":
-                standing.note_infeasible(record.id, self._limits.violations_of(record))
-                continue
-            assert record.rung is not None
-            standing.known.add(record.id)
-            if not is_adopted(record):
-                standing.note_started(record.id)
-            if record.accuracy is None:
-                standing.note_failure()
-                climbs = False
-            else:
-                costs = self._objectives.costs(record.accuracy, record.latency_ms, record)
-                climbs = standing.note_score(record.rung, record.accuracy, costs)
-            if is_adopted(record):
-                climbs = climbs and len(standing.started) < self._plan.trials
-            last[record.number] = record, climbs
-        return [self._cut_short(record) for record, climbs in last.values() if climbs]
-
-    def _cut_short(self, record: Record) -> _Candidate:
-        assert record.rung is not None
-        architecture = self._store.architecture(record.id)
-        return _Candidate(
-            proposal=Proposal(
-                number=record.number,
-                architecture=architecture,
-                choices=record.choices,
-                memory=record.memory or "{}",
-            ),
-            assessment=self._limits.assess(architecture),
-            rung=record.rung + 1,
-            is_replayed=True,
-        )
-
-    def _drain(self, pending: Sequence[_Candidate]) -> None:
+    def _drain(self, pending: Sequence[Candidate]) -> None:
         """Finish what was cut short, before the sampler is asked for anything new."""
         waiting = deque(pending)
         while (waiting and not self._stop.is_requested) or self._in_flight:

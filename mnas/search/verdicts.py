@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnas.search.ledger import EvaluationFailuresError
 from mnas.search.limits import BudgetError
-from mnas.search.trials import EvaluationFailuresError
 
 
 def why_no_winner(dropped: Sequence[Mapping[str, Any]], *, has_contenders: bool) -> str:

@@ -104,7 +104,7 @@ def test_a_failed_check_of_an_export_ends_with_5(mnas, monkeypatch, tmp_path):
 def test_a_search_without_a_winner_does_not_end_with_0(
     mnas, tmp_path, experiment_file, monkeypatch
 ):
-    from mnas.search.trials import EvaluationFailuresError
+    from mnas.search.ledger import EvaluationFailuresError
 
     def fail(*_, **__):
         raise EvaluationFailuresError("no candidate was confirmed")

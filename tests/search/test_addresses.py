@@ -14,7 +14,7 @@ from mnas.latency import DeviceError, LatencyTable, TableMismatchError
 from mnas.results import EndToEnd, RunError, read_end_to_end
 from mnas.search import InvalidExperimentError, load_experiment, preview_search
 from mnas.search.experiment import differing_keys
-from mnas.search.trials import EvaluationFailuresError
+from mnas.search.ledger import EvaluationFailuresError
 
 # By the name, so that each network has its own.
 TIMES = "print(1.0 + (int(model[-8:-5], 16) / 1e5 if '/network-' in model else 0))\n"

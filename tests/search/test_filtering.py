@@ -9,10 +9,10 @@ from formulas import FormulaExecutor, FormulaPredictor
 from mnas.arch import count
 from mnas.results import RecordStore
 from mnas.search.filtering import FIRST_KEPT, CandidateFilter
+from mnas.search.ledger import EvaluationFailuresError
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
 from mnas.search.proposing import Proposal
-from mnas.search.trials import EvaluationFailuresError
 from mnas.search.warm_start import Earlier, Known
 from mnas.training import FilterRule, Score
 

@@ -5,8 +5,8 @@ import pytest
 
 import mnas
 from mnas.arch import UnknownNameError, count
+from mnas.search.ledger import EvaluationFailuresError
 from mnas.search.limits import BudgetError
-from mnas.search.trials import EvaluationFailuresError
 
 
 def macs_ms(arch):

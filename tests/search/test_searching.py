@@ -18,7 +18,7 @@ from mnas.results import EndToEnd
 from mnas.search import BudgetError, InvalidExperimentError, run_search
 from mnas.search.confirming import Comparison
 from mnas.search.holding import RunHeldError, hold_run
-from mnas.search.trials import EvaluationFailuresError
+from mnas.search.ledger import EvaluationFailuresError
 from mnas.training import load_data
 
 
@@ -229,7 +229,7 @@ def test_repeated_baseline_is_refused(experiment):
 
 
 def test_first_error_reaches_the_person_when_the_report_fails_too(experiment, monkeypatch):
-    monkeypatch.setattr("mnas.search.searching.write_report", lambda run: 1 / 0)
+    monkeypatch.setattr("mnas.search.session.write_report", lambda run: 1 / 0)
     monkeypatch.setattr(
         "mnas.search.confirming.Comparison._measured",
         lambda self, networks: EndToEnd(ms={arch.id: 60.0 for arch in networks}),

@@ -7,9 +7,9 @@ import pytest
 from formulas import FormulaExecutor
 
 from mnas.results import RecordStore, RunError
+from mnas.search.ledger import EvaluationFailuresError
 from mnas.search.samplers import SAMPLERS
 from mnas.search.stopping import StopRequest
-from mnas.search.trials import EvaluationFailuresError
 from mnas.search.warm_start import Earlier, Known
 from mnas.space import load_space
 from mnas.training import Score
@@ -64,8 +64,8 @@ EVERY = (*SAMPLERS, "optuna.samplers:TPESampler")
 @pytest.fixture
 def young_populations(monkeypatch):
     """So that short searches have several generations, and studies that are begun anew."""
-    monkeypatch.setattr("mnas.search.proposing.MOST_TRIALS", 12)
-    monkeypatch.setattr("mnas.search.proposing.KEPT_TRIALS", 10)
+    monkeypatch.setattr("mnas.search.conversing.MOST_TRIALS", 12)
+    monkeypatch.setattr("mnas.search.conversing.KEPT_TRIALS", 10)
     monkeypatch.setattr("mnas.search.samplers.NSGA2_POPULATION", 4)
     monkeypatch.setattr("mnas.search.evolution.POPULATION", 5)
     monkeypatch.setattr("mnas.search.evolution.TOURNAMENT", 3)
