@@ -211,17 +211,26 @@ class Run:
         return self.targets[0]
 
     def _dropped(self) -> frozenset[str]:
+        return frozenset(str(entry.get("id")) for entry in self._dropped_entries())
+
+    def _dropped_entries(self) -> list[Mapping[str, Any]]:
         dropped = (self.verdict or {}).get("dropped") or []
-        return frozenset(str(entry.get("id")) for entry in dropped if isinstance(entry, Mapping))
+        return [entry for entry in dropped if isinstance(entry, Mapping)]
 
     def _why_no_best(self, within: Mapping[str, float]) -> str:
-        states = [record.state for record in self.evaluations if record.kind != "baseline"]
+        evaluations = [record for record in self.evaluations if record.kind != "baseline"]
+        filtered = sum(record.is_filtered for record in evaluations)
+        states = [record.state for record in evaluations if not record.is_filtered]
         limit = "".join(f" within {ms:g} ms on {target}" for target, ms in within.items())
+        untimed = sum(entry.get("reason") is not None for entry in self._dropped_entries())
+        over = len(self._dropped_entries()) - untimed
         return (
             f"{self.directory or 'the run'} has no scored feasible network{limit}: "
             f"{states.count('complete')} evaluations complete, "
             f"{states.count('infeasible')} infeasible, {states.count('failed')} failed"
-            + (f", {len(self._dropped())} measured over the budget" if self._dropped() else "")
+            + (f", {filtered} turned away by the filter" if filtered else "")
+            + (f", {over} measured over the budget" if over else "")
+            + (f", {untimed} could not be timed" if untimed else "")
         )
 
 

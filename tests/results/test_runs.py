@@ -16,6 +16,7 @@ from mnas.results import (
     write_network,
     write_records_csv,
 )
+from mnas.results.record import FILTERED
 
 CONTRACT = [
     "number", "id", "kind", "rung", "epochs", "seed", "state", "reason", "accuracy",
@@ -249,6 +250,14 @@ def test_no_network_within_the_latency_is_an_error_that_counts_what_there_is(run
     with pytest.raises(
         RunError, match=r"within 0.001 ms on this-cpu: 1 evaluations complete, 1 infeasible"
     ):
+        run.best(latency_ms=0.001)
+
+
+def test_what_the_filter_turned_away_does_not_count_as_infeasible(run_of, networks):
+    turned_away = {"state": "infeasible", "reason": f"{FILTERED}synflow", "accuracy": None}
+    run = run_of((networks[0], {}), (networks[1], turned_away))
+
+    with pytest.raises(RunError, match="0 infeasible, 0 failed, 1 turned away by the filter"):
         run.best(latency_ms=0.001)
 
 
