@@ -1,7 +1,6 @@
 """Deployed networks timed end to end on another device, and asking what is there."""
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnas.arch import Architecture
+from mnas.arch import Architecture, MnasError
 from mnas.latency.addresses import Address, parse_address
 from mnas.latency.job_running import Pause, finished_rows, name_there
 from mnas.latency.jobs import write_job
@@ -64,7 +63,8 @@ def time_networks_on(
         address: Where the device is: `ssh:[user@]host[:port]`, `cmd:COMMAND` or `local`.
         networks: What to time.
         target: Runtime, threads, dtype, batch.
-        folder: The job; what was timed before an interruption is kept in it. Removed at the end.
+        folder: The job; what was timed before an interruption is kept in it. Remove it when what
+            this returns is kept elsewhere.
         files: Deployed files by the architecture's id, in the format of the target's runtime; of
             other networks one with random weights is written.
         table: The device and its runtime's version must be this table's.
@@ -86,7 +86,11 @@ def time_networks_on(
             run; what was timed is kept in the folder.
         TableMismatchError: Another device is there than the table's.
         UnknownNameError: No agent can run the target's runtime.
+        JobError: The folder holds another job, or one of other files.
+        MnasError: Fewer than two rounds.
     """
+    if rounds < _FEWEST_ROUNDS:
+        raise MnasError(f"each network is timed at least {_FEWEST_ROUNDS} times; got {rounds}")
     place = parse_address(address) if isinstance(address, str) else address
     job = write_job(
         folder,
@@ -108,7 +112,6 @@ def time_networks_on(
     found = {key: rows.passes.get(key, []) for key in job.networks()}
     timed = {key: passes for key, passes in found.items() if len(passes) >= _FEWEST_ROUNDS}
     ids = {key: arch.id for key, arch in job.networks().items()}
-    shutil.rmtree(job.folder)
     return DeviceTimes(
         device=rows.about["device"],
         runtime_version=rows.about["runtime_version"],

@@ -65,6 +65,7 @@ class ModelDocument(_Door):
     holds: str
     file: str
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    sha256: str | None = None
 
 
 def _address(text: str) -> str:

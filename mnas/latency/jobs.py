@@ -11,7 +11,7 @@ import json
 import os
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class JobModel:
             nothing.
         file: Within the folder.
         shape: Of its input.
+        sha256: Of the deployed file that it is a copy of; None for one with random weights.
     """
 
     key: str
@@ -57,6 +58,7 @@ class JobModel:
     holds: str
     file: str
     shape: tuple[int, ...]
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +238,15 @@ def write_job(
     suffix = suffix_of(target)
     models = tuple(_model(role, holds, chain, target, suffix) for role, holds, chain in chains)
     models += tuple(_pass_through(model, target, suffix) for model in throughs)
+    given = {
+        model_key("network", arch.to_json()): files[arch.id]
+        for arch in networks
+        if files is not None and arch.id in files
+    }
+    models = tuple(
+        replace(model, sha256=_sha256_of(given[model.key])) if model.key in given else model
+        for model in models
+    )
     middle = sorted(blocks, key=macs_of)[len(blocks) // 2] if blocks else None
     job = Job(
         folder=Path(folder),
@@ -253,11 +264,6 @@ def write_job(
         timeout_s=timeout_s,
     )
     _refuse_another(job)
-    given = {
-        model_key("network", arch.to_json()): files[arch.id]
-        for arch in networks
-        if files is not None and arch.id in files
-    }
     contents: list[Sequence[PlannedBlock] | PassThrough] = [chain for _, _, chain in chains]
     contents += throughs
     for done, (model, content) in enumerate(zip(models, contents, strict=True), start=1):
@@ -294,6 +300,7 @@ def read_job(folder: str | os.PathLike[str]) -> Job:
                 holds=model.holds,
                 file=model.file,
                 shape=tuple(model.shape),
+                sha256=model.sha256,
             )
             for model in found.models
         ),
@@ -322,6 +329,11 @@ def _refuse_another(job: Job) -> None:
         f"another job lies in {job.folder}: {sides}. Delete the folder to begin anew, or name "
         "another"
     )
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _short(value: Any) -> str:

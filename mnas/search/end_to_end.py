@@ -22,6 +22,8 @@ from mnas.search.observing import Observer, Step
 from mnas.search.sections import TargetSection
 from mnas.search.tables import target_of
 
+_JOB = "timing_job-"
+
 
 class NetworkTimer:
     """Times networks once; what `timing.json` of the run has, is not timed again.
@@ -64,6 +66,7 @@ class NetworkTimer:
         self._observer(Step(phase="timing", total=total, text=f"end to end {self._where}"))
         found = self._here(kept, missing) if self._section.is_here else self._there(kept, missing)
         write_end_to_end(self._directory, found)
+        self._remove_jobs()
         self._observer(Step(phase="timing", done=total, total=total))
         return found
 
@@ -103,14 +106,13 @@ class NetworkTimer:
     def _there(self, kept: EndToEnd, networks: Sequence[Architecture]) -> EndToEnd:
         """The same on the device; a job that broke off goes on, if it is of these networks."""
         section, target = self._section, self._target
-        folder = self._folder(networks)
         is_exported = (target.runtime, target.dtype) == ("onnxruntime", "fp32")
         try:
             found = time_networks_on(
                 section.place,
                 networks,
                 target,
-                folder,
+                self._folder(networks),
                 files=self._files(networks) if is_exported else None,
                 table=self._table,
                 python=section.python,
@@ -130,8 +132,6 @@ class NetworkTimer:
                 "when the device is back. With targets.0.address=local it ends without the times "
                 "that are missing, and budgets hold by the table."
             ) from None
-        for each in folder.parent.glob(f"{folder.name.partition('-')[0]}-*"):
-            shutil.rmtree(each)  # of jobs that never ended, and will not
         floors = [floor for floor in (kept.noise_floor, found.noise_floor) if floor is not None]
         return EndToEnd(
             address=str(section.place),
@@ -146,7 +146,12 @@ class NetworkTimer:
         """Of the job of just these networks at this address."""
         parts = [self._section.address, *sorted(arch.id for arch in networks)]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-        return self._directory / "checkpoints" / f"timing_job-{digest}"
+        return self._directory / "checkpoints" / f"{_JOB}{digest}"
+
+    def _remove_jobs(self) -> None:
+        """What they timed is kept; those that never ended will not."""
+        for folder in (self._directory / "checkpoints").glob(f"{_JOB}*"):
+            shutil.rmtree(folder)
 
     def _files(self, networks: Sequence[Architecture]) -> dict[str, Path]:
         folder = self._directory / "checkpoints" / "timing"

@@ -17,6 +17,7 @@ def pad_small_maps_first(module: nn.Module) -> None:
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1:
+            # A method of this instance alone, which mypy takes for a mistake.
             part.forward = types.MethodType(_convolved, part)  # type: ignore[method-assign]
 
 

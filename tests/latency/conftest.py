@@ -4,10 +4,12 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
+from fake_devices import fake_ssh
 
 from mnas.arch import (
     SE,
@@ -185,3 +187,11 @@ def job_text(tmp_path_factory):
     folder = tmp_path_factory.mktemp("job")
     plan_job(TinySpace(), Target(), folder, networks=0)
     return (folder / "job.json").read_text()
+
+
+@pytest.fixture
+def ssh_home(tmp_path, monkeypatch):
+    home = fake_ssh(tmp_path)
+    monkeypatch.setenv("FAKE_SSH_HOME", str(home))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return home

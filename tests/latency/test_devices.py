@@ -1,7 +1,6 @@
 """Measuring on another device: addresses, jobs, lost connections, devices that misbehave."""
 
 import json
-import os
 import random
 import re
 import subprocess
@@ -9,7 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from fake_devices import QUICK, device_command, fake_ssh
+from fake_devices import QUICK, device_command
 
 from mnas.arch import MnasError, UnknownNameError
 from mnas.latency import (
@@ -36,14 +35,6 @@ from mnas.latency.reorders import PASS_THROUGHS
 def measured(address, space, tmp_path, **options):
     options.setdefault("pause", lambda seconds: None)
     return measure_on(address, space, Target(), tmp_path / "t.csv", settings=QUICK, **options)
-
-
-@pytest.fixture
-def ssh_home(tmp_path, monkeypatch):
-    home = fake_ssh(tmp_path)
-    monkeypatch.setenv("FAKE_SSH_HOME", str(home))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    return home
 
 
 @pytest.fixture

@@ -1,16 +1,16 @@
 """Deployed networks timed on another device, and asking what is there."""
 
-import os
 import random
 import sys
 
 import onnx
 import pytest
-from fake_devices import QUICK, device_command, fake_ssh
+from fake_devices import QUICK, device_command
 
-from mnas.arch import UnknownNameError
+from mnas.arch import MnasError, UnknownNameError
 from mnas.latency import (
     DeviceError,
+    JobError,
     LatencyTable,
     TableMismatchError,
     TableRow,
@@ -22,8 +22,10 @@ from mnas.latency import (
     measure_on,
     parse_address,
     time_networks_on,
+    write_onnx,
 )
 from mnas.latency.job_file import model_key
+from mnas.nets import build
 
 
 @pytest.fixture
@@ -34,14 +36,6 @@ def networks(tiny_space):
         arch = tiny_space.sample(rng)
         found[arch.id] = arch
     return list(found.values())
-
-
-@pytest.fixture
-def ssh_home(tmp_path, monkeypatch):
-    home = fake_ssh(tmp_path)
-    monkeypatch.setenv("FAKE_SSH_HOME", str(home))
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    return home
 
 
 def timed(address, networks, tmp_path, **options):
@@ -66,7 +60,6 @@ def test_networks_are_timed_behind_ssh_and_a_lost_connection_goes_on(networks, t
     assert found.device == describe_device()
     assert found.noise_floor is not None
     assert not found.failures
-    assert not (tmp_path / "job").exists()
     assert (ssh_home / "calls").read_text().count("--stream") == 2
 
 
@@ -167,3 +160,21 @@ def test_the_table_of_a_device_is_found_by_its_address(tiny_space, tmp_path, mon
     assert found is not None
     assert found.device == "Phone"
     assert find_table(tiny_space, target, address=parse_address("ssh:pi")) is None
+
+
+def test_a_folder_of_other_files_of_the_same_networks_is_refused(networks, tmp_path):
+    address = device_command(tmp_path, "print('1.0 ms')\n")
+    files = {arch.id: tmp_path / f"{arch.id}.onnx" for arch in networks}
+    for arch in networks:
+        write_onnx(build(arch).eval(), arch, files[arch.id])
+    timed(address, networks, tmp_path, device="Phone", files=files)
+
+    write_onnx(build(networks[0]).eval(), networks[0], files[networks[0].id])  # other weights
+
+    with pytest.raises(JobError, match=r"another job lies in .*models"):
+        timed(address, networks, tmp_path, device="Phone", files=files)
+
+
+def test_one_round_is_refused_before_a_device_is_asked(networks, tmp_path):
+    with pytest.raises(MnasError, match="timed at least 2 times; got 1"):
+        time_networks_on("ssh:nowhere", networks, Target(), tmp_path / "job", rounds=1)
