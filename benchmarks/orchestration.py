@@ -3,40 +3,39 @@
 The loop, the records (SQLite on disk, synchronous) and the sampler are the real ones; only the
 training is replaced. Parts, each of which can be named:
 
-    growth    no-op trials through the driver, time and memory in steps up to --trials
+    growth    no-op trials through the driver, time and memory in ten steps up to --trials
     optuna    the same ask and tell with plain Optuna on SQLite, for --seconds
     tune      ray.tune with OptunaSearch, for a few trials, where it can be imported
     overhead  trials that take --sleep seconds on 2 Ray workers, against the time they must take
     cluster   a simulated cluster: virtual clock, --workers workers, trial times and deaths drawn
 
+`growth` and `cluster` do it for each of --samplers. Each step is printed to stderr as it ends, and
+after --limit seconds a sampler ends where it is.
+
 Example: python benchmarks/orchestration.py growth optuna cluster --trials 20000 --json
 """
 
 import argparse
-import heapq
 import itertools
 import json
 import math
-import random
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
+from no_op_workers import AtOnce, Simulated, scored, table_by_macs
 
-from mnas.arch import Architecture, count
-from mnas.latency import Latency
 from mnas.results import RecordStore
 from mnas.search.executors import Executor
 from mnas.search.ground import Ground
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
-from mnas.search.observing import ignore
+from mnas.search.observing import Step
 from mnas.search.proposing import Proposer
 from mnas.search.ray_workers import RayExecutor
 from mnas.search.samplers import sampler_factory
@@ -49,123 +48,90 @@ from mnas.training import Score
 Answer = dict[str, Any]
 
 
-class ByMacs:
-    """Latency by MACs: what a table costs is measured elsewhere."""
+class Watch:
+    """Prints each tenth of a search as it ends, and ends the search when its time is over.
 
-    def predict(self, arch: Architecture, /) -> Latency:
-        return Latency(ms=count(arch).macs / 1e7, low_ms=None, high_ms=None, predicted_share=0.0)
-
-
-def scored(task: Task) -> Score:
-    size = math.log10(count(task.architecture).params) / 8
-    return Score(
-        accuracy=size + (task.seed % 997) / 1e5,
-        epochs=task.epochs,
-        seed=task.seed,
-        seconds=0.0,
-        state="complete",
-    )
-
-
-class AtOnce:
-    """Performs nothing, at once."""
-
-    slots = 2
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[int, Task]] = deque()
-
-    def submit(self, ticket: int, task: Task) -> None:
-        self._waiting.append((ticket, task))
-
-    def collect(self, timeout: float) -> list[tuple[int, Score]]:
-        ticket, task = self._waiting.popleft()
-        return [(ticket, scored(task))]
-
-    def close(self) -> None:
-        self._waiting.clear()
-
-
-class Simulated:
-    """A cluster on a virtual clock, which also moves by what the driver takes in earnest.
-
-    Trial times are log-normal with the given mean; a worker dies after an exponential time, comes
-    back after a while, and its task is done again by whoever is free.
+    Args:
+        what: Said before each line.
+        trials: Of the whole search.
+        limit_s: Seconds after which nothing new is started.
+        more: What else a line says.
     """
 
-    def __init__(self, workers: int, *, mean_s: float, life_s: float, back_s: float) -> None:
-        self._rng = random.Random(0)
-        self._mean_s, self._life_s, self._back_s = mean_s, life_s, back_s
-        self._free = workers
-        self._workers = workers
-        self._events: list[tuple[float, int, str, int, Task | None, float]] = []
-        self._waiting: deque[tuple[int, Task]] = deque()
-        self._order = 0
-        self._real = time.perf_counter()
-        self.now = self.busy = self.lost = self.driver = 0.0
-        self.deaths = 0
+    def __init__(
+        self, what: str, trials: int, limit_s: float, more: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._what = what
+        self._step = max(1, trials // 10)
+        self._more = more
+        self._process = psutil.Process()
+        self._began = time.perf_counter()
+        self._until = self._began + limit_s
+        self._marks: list[tuple[int, float, float, int]] = [
+            (0, self._began, time.process_time(), self._memory())
+        ]
+        self.stop = StopRequest()
 
-    @property
-    def slots(self) -> int:
-        return self._workers
+    def __call__(self, step: Step) -> None:
+        now = time.perf_counter()
+        self.stop.is_requested = self.stop.is_requested or now > self._until
+        if step.done >= self._marks[-1][0] + self._step:
+            self._mark(step.done, now)
 
-    def submit(self, ticket: int, task: Task) -> None:
-        self._waiting.append((ticket, task))
-        self._advance()
-        self._dispatch()
+    def _mark(self, done: int, now: float) -> None:
+        before, began, used, _ = self._marks[-1]
+        self._marks.append((done, now, time.process_time(), self._memory()))
+        each = 1e3 / (done - before)
+        cpu = self._marks[-1][2] - used
+        print(
+            f"{self._what}: {done} trials, {each * (now - began):.2f} ms a trial "
+            f"({each * cpu:.2f} of the processor), {self._marks[-1][3] / 1e6:.1f} MB, "
+            f"{now - self._began:.0f} s{self._more()}",
+            file=sys.stderr,
+            flush=True,
+        )
 
-    def collect(self, timeout: float) -> list[tuple[int, Score]]:
-        self._advance()
-        while True:
-            self._dispatch()
-            at, _, what, ticket, task, took = heapq.heappop(self._events)
-            self.now = max(self.now, at)
-            self._free += what != "death"
-            if what == "done":
-                assert task is not None
-                self.busy += took
-                self._dispatch()
-                return [(ticket, scored(task))]
-            if what == "death":
-                assert task is not None
-                self.deaths += 1
-                self.lost += took
-                self._waiting.appendleft((ticket, task))
-                self._push(self.now + self._back_s, "back", 0, None, 0.0)
+    def _memory(self) -> int:
+        return int(self._process.memory_info().rss)
 
-    def close(self) -> None:
-        self._events.clear()
-
-    def _advance(self) -> None:
-        real = time.perf_counter()
-        self.now += real - self._real
-        self.driver += real - self._real
-        self._real = real
-
-    def _dispatch(self) -> None:
-        while self._free and self._waiting:
-            ticket, task = self._waiting.popleft()
-            self._free -= 1
-            took = self._rng.lognormvariate(math.log(self._mean_s) - 0.125, 0.5)
-            dies = self._rng.expovariate(1 / self._life_s)
-            what = "done" if took <= dies else "death"
-            spent = min(took, dies)
-            self._push(self.now + spent, what, ticket, task, spent)
-        self._real = time.perf_counter()
-
-    def _push(self, at: float, what: str, ticket: int, task: Task | None, took: float) -> None:
-        self._order += 1
-        heapq.heappush(self._events, (at, self._order, what, ticket, task, took))
+    def answer(self) -> Answer:
+        """Time and memory of each step, and of the last beside the second, which has warmed up."""
+        steps = [
+            {
+                "trials": after[0],
+                "ms_per_trial": 1e3 * (after[1] - before[1]) / (after[0] - before[0]),
+                "cpu_ms_per_trial": 1e3 * (after[2] - before[2]) / (after[0] - before[0]),
+                "memory_mb": after[3] / 1e6,
+            }
+            for before, after in itertools.pairwise(self._marks)
+        ]
+        found: Answer = {"is_cut_short": self.stop.is_requested, "steps": steps}
+        if len(steps) < 3:
+            return found
+        early, late = self._marks[1], self._marks[-1]
+        return found | {
+            "trials": late[0],
+            "trials_per_second": late[0] / (late[1] - self._began),
+            "last_over_second_cpu": steps[-1]["cpu_ms_per_trial"] / steps[1]["cpu_ms_per_trial"],
+            "bytes_per_trial": (late[3] - early[3]) / (late[0] - early[0]),
+        }
 
 
 def loop(
-    space: SearchSpace, store: RecordStore, executor: Executor, trials: int, sampler: str
+    space: SearchSpace,
+    store: RecordStore,
+    executor: Executor,
+    watch: Watch,
+    *,
+    sampler: str,
+    trials: int,
+    epochs: int = 1,
 ) -> TrialLoop:
     objectives = Objectives(targets=("cpu",), with_latency=True)
-    limits = Limits(predictors={"cpu": ByMacs()})
+    limits = Limits(predictors={"cpu": table_by_macs(space)})
     ground = Ground(space, limits, objectives)
     return TrialLoop(
-        Plan(trials=trials, epochs=(1,), seed=0),
+        Plan(trials=trials, epochs=(epochs,), seed=0),
         space=space,
         limits=limits,
         objectives=objectives,
@@ -174,41 +140,19 @@ def loop(
         ),
         store=store,
         executor=executor,
-        observer=ignore,
-        stop=StopRequest(),
+        observer=watch,
+        stop=watch.stop,
     )
 
 
 def growth(space: SearchSpace, options: argparse.Namespace) -> Answer:
     """Time and memory of each tenth of a long search, beside the first tenth."""
-    process = psutil.Process()
-    found: Answer = {"sampler": options.sampler, "steps": []}
-    with tempfile.TemporaryDirectory() as folder, RecordStore(Path(folder) / "r.db") as store:
-        marks: list[tuple[int, float, int]] = [(0, time.perf_counter(), process.memory_info().rss)]
-        executor = AtOnce()
-        trial_loop = loop(space, store, executor, options.trials, options.sampler)
-        step = max(1, options.trials // 10)
-
-        def observe(shown: Any) -> None:
-            if shown.done >= marks[-1][0] + step:
-                marks.append((shown.done, time.perf_counter(), process.memory_info().rss))
-
-        trial_loop._observer = observe
-        trial_loop.run()
-    for before, after in itertools.pairwise(marks):
-        found["steps"].append(
-            {
-                "trials": after[0],
-                "trials_per_second": (after[0] - before[0]) / (after[1] - before[1]),
-                "memory_mb": after[2] / 1e6,
-            }
-        )
-    first, last = found["steps"][0], found["steps"][-1]
-    total = marks[-1][0] / (marks[-1][1] - marks[0][1])
-    found["trials_per_second"] = total
-    found["last_over_first_speed"] = last["trials_per_second"] / first["trials_per_second"]
-    grown = marks[-1][2] - marks[1][2]
-    found["bytes_per_trial"] = grown / max(1, marks[-1][0] - marks[1][0])
+    found = {}
+    for sampler in options.samplers.split(","):
+        with tempfile.TemporaryDirectory() as folder, RecordStore(Path(folder) / "r.db") as store:
+            watch = Watch(f"growth {sampler}", options.trials, options.limit)
+            loop(space, store, AtOnce(), watch, sampler=sampler, trials=options.trials).run()
+            found[sampler] = watch.answer()
     return found
 
 
@@ -263,8 +207,16 @@ def overhead(space: SearchSpace, options: argparse.Namespace) -> Answer:
     executor = RayExecutor(bench, count=2, cpus=1)
     try:
         with tempfile.TemporaryDirectory() as folder, RecordStore(Path(folder) / "r.db") as store:
-            trial_loop = loop(space, store, executor, options.sleeps, options.sampler)
-            trial_loop._plan = Plan(trials=options.sleeps, epochs=(options.sleep,), seed=0)
+            watch = Watch("overhead", options.sleeps, math.inf)
+            trial_loop = loop(
+                space,
+                store,
+                executor,
+                watch,
+                sampler="random",
+                trials=options.sleeps,
+                epochs=options.sleep,
+            )
             started = time.perf_counter()
             trial_loop.run()
             wall = time.perf_counter() - started
@@ -276,22 +228,33 @@ def overhead(space: SearchSpace, options: argparse.Namespace) -> Answer:
 
 def cluster(space: SearchSpace, options: argparse.Namespace) -> Answer:
     """The real driver and records on a simulated cluster."""
+    return {sampler: _simulated(space, options, sampler) for sampler in options.samplers.split(",")}
+
+
+def _simulated(space: SearchSpace, options: argparse.Namespace, sampler: str) -> Answer:
     executor = Simulated(options.workers, mean_s=600.0, life_s=24 * 3600.0, back_s=120.0)
+
+    def more() -> str:
+        return (
+            f", {executor.now / 3600:.1f} virtual hours, {100 * executor.idle_share:.2f} % idle, "
+            f"{100 * executor.lost_share:.2f} % lost in {executor.deaths} deaths"
+        )
+
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, RecordStore(Path(folder) / "r.db") as store:
-        loop(space, store, executor, options.trials, options.sampler).run()
-        records = len(store.all())
-    capacity = executor.now * options.workers
+        watch = Watch(f"cluster {sampler}", options.trials, options.limit, more)
+        loop(space, store, executor, watch, sampler=sampler, trials=options.trials).run()
+        records = store.count()
     return {
-        "sampler": options.sampler,
         "workers": options.workers,
-        "trials": records,
+        "records": records,
         "virtual_hours": executor.now / 3600,
         "driver_seconds": executor.driver,
         "real_seconds": time.perf_counter() - started,
-        "idle_share": 1 - (executor.busy + executor.lost) / capacity,
-        "lost_share": executor.lost / capacity,
+        "idle_share": executor.idle_share,
+        "lost_share": executor.lost_share,
         "deaths": executor.deaths,
+        **watch.answer(),
     }
 
 
@@ -310,8 +273,14 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", default=[*PARTS], metavar="PART")
     parser.add_argument("--space", default="ofa_mobilenet_v3")
-    parser.add_argument("--sampler", default="random")
+    parser.add_argument("--samplers", default="random,evolution,greybox")
     parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=1800.0,
+        help="seconds of one sampler in `growth` and `cluster`, after which it ends where it is",
+    )
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of plain Optuna")
     parser.add_argument("--sleep", type=int, default=10, help="seconds of a trial of `overhead`")
@@ -323,18 +292,29 @@ def main() -> None:
         parser.error(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
     space = load_space(options.space)
     found = {part: PARTS[part](space, options) for part in options.parts}
-    if "growth" in found and "trials_per_second" in found.get("optuna", {}):
-        ratio = found["growth"]["trials_per_second"] / found["optuna"]["trials_per_second"]
-        found["ratio"] = {"mnas_over_optuna_on_sqlite": ratio}
+    theirs = found.get("optuna", {}).get("trials_per_second")
+    if theirs and "growth" in found:
+        found["over_optuna_on_sqlite"] = {
+            sampler: each["trials_per_second"] / theirs
+            for sampler, each in found["growth"].items()
+            if "trials_per_second" in each
+        }
     if options.json:
         json.dump(found, sys.stdout, indent=1)
         print()
         return
     for part, answer in found.items():
         print(part)
-        for key, value in answer.items():
-            shown = f"{value:.4g}" if isinstance(value, float) else value
-            print(f"  {key}: {shown}")
+        _print(answer, "  ")
+
+
+def _print(answer: Answer, margin: str) -> None:
+    for key, value in answer.items():
+        if isinstance(value, dict):
+            print(f"{margin}{key}")
+            _print(value, margin + "  ")
+        elif key != "steps":  # those were printed as they ended
+            print(f"{margin}{key}: {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
 if __name__ == "__main__":
