@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mnas.arch import Architecture
+from mnas.arch.canonical import canonical_json, to_fields
 from mnas.results.errors import DuplicateRecordError, InvalidRecordError, RunError
 from mnas.results.record import Record
 
@@ -92,7 +93,7 @@ class RecordStore:
         """
         if record.id != architecture.id:
             raise RunError(f"a record of {record.id} came with the architecture {architecture.id}")
-        self.add_all([(record, architecture.to_json())])
+        self.add_all([(record, canonical_json(to_fields(architecture)))])
 
     def add_all(self, records: Iterable[tuple[Record, str]]) -> None:
         """Keep records with the documents of their architectures, all of them or none.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mnas.results import non_dominated
 from mnas.search.ground import Facts
+from mnas.search.surrogate import Inputs
 
 Numbers = NDArray[np.float64]
 # Above so many scored networks the less telling half is forgotten, so that a proposal costs the
@@ -44,6 +45,7 @@ class Evidence:
     def __init__(self) -> None:
         self.count = 0  # of all that were ever added
         self._facts: Facts | None = None
+        self._inputs: Inputs | None = None
         self._scores: list[tuple[float, ...]] = []
 
     @property
@@ -52,17 +54,25 @@ class Evidence:
         assert self._facts is not None
         return self._facts
 
+    @property
+    def inputs(self) -> Inputs:
+        """What the model sees of the same networks."""
+        assert self._inputs is not None
+        return self._inputs
+
     def __len__(self) -> int:
         return len(self._scores)
 
-    def add(self, facts: Facts, scores: Sequence[float]) -> None:
+    def add(self, facts: Facts, inputs: Inputs, scores: Sequence[float]) -> None:
         """Take in one network.
 
         Args:
             facts: Of this network alone.
+            inputs: Of this network alone.
             scores: One for each rung that it finished, the lowest first.
         """
         self._facts = facts if self._facts is None else self._facts.stacked(facts)
+        self._inputs = inputs if self._inputs is None else self._inputs.stacked(inputs)
         self._scores.append(tuple(scores))
         self.count += 1
         if len(self) > MOST_KEPT:
@@ -108,6 +118,7 @@ class Evidence:
         spread = others[np.linspace(0, len(others) - 1, quarter).astype(np.intp)]
         kept = np.unique(np.concatenate([latest, best, spread]))
         self._facts = self.facts[kept]
+        self._inputs = self.inputs[kept]
         self._scores = [self._scores[index] for index in kept]
 
 

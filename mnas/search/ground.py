@@ -69,10 +69,9 @@ class Facts:
         )
 
     def joined(self, other: "Facts") -> "Facts":
-        """These and others, each encoding once, in the order of their bytes."""
+        """These and others, each encoding once."""
         both = self.stacked(other)
-        _, first = np.unique(both.rows, axis=0, return_index=True)
-        return both[first]
+        return both[first_of_each(both.rows)]
 
 
 class Counted(NamedTuple):
@@ -150,6 +149,8 @@ class Ground:
         """
         found = self.look(self.compiled.sample(wanted, rng))
         good = found[found.is_feasible]
+        if 16 * len(good) >= wanted:
+            return good
         lead = found[np.argsort(found.excess, kind="stable")[: max(8, wanted // 16)]]
         if near is not None and len(near):
             lead = lead.joined(self.look(near))
@@ -199,6 +200,14 @@ class Ground:
                 self._limits.predictors[name].predict(arch).ms for name in names
             )
         return self._remembered[key]
+
+
+def first_of_each(rows: Rows) -> NDArray[np.intp]:
+    """Indices of rows, each encoding once, in the order of rows."""
+    first: dict[bytes, int] = {}
+    for index, row in enumerate(rows):
+        first.setdefault(row.tobytes(), index)
+    return np.array(list(first.values()), np.intp)
 
 
 def _nearer(before: Facts, after: Facts) -> Facts:

@@ -6,7 +6,7 @@ add theirs, linearly; networks that differ in few choices are alike beyond that.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ Rows = NDArray[np.uint8]
 Numbers = NDArray[np.float64]
 
 
-class Inputs(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Inputs:
     """What the process sees of n networks.
 
     Attributes:
@@ -29,6 +30,9 @@ class Inputs(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.options)
+
+    def __getitem__(self, chosen: NDArray[np.intp] | slice) -> "Inputs":
+        return Inputs(options=self.options[chosen], sizes=self.sizes[chosen])
 
     def stacked(self, other: "Inputs") -> "Inputs":
         """These, then others."""
@@ -87,6 +91,7 @@ class Surrogate:
         choices: Number of choices of the space.
         whitening: (n, n) inverse of the Cholesky factor of the covariance of the scores.
         whitened: (n,) the scores, whitened by it.
+        fitted: What it expects of the networks with a score, without their noise.
     """
 
     inputs: Inputs
@@ -94,23 +99,83 @@ class Surrogate:
     choices: int
     whitening: Numbers
     whitened: Numbers
+    fitted: Numbers
 
-    def predict(self, inputs: Inputs) -> tuple[Numbers, Numbers]:
-        """Mean and standard deviation of the true scores of n networks, each (n,)."""
+    def predict(self, inputs: Inputs) -> "Outlook":
+        """What is to be expected of the true scores of n networks."""
         from scipy.linalg.blas import dtrmm
 
         across = _covariance(self.inputs, inputs, self.beliefs, self.choices)
         # The transposes are how Fortran sees these arrays: nothing is copied.
         seen: Numbers = dtrmm(1.0, self.whitening.T, across.T, side=1).T
         prior = 2 + self.beliefs.alike + np.sum(inputs.sizes**2, axis=1)
-        variance = np.maximum(prior - np.sum(seen**2, axis=0), 1e-9) * self.beliefs.scale
-        return seen.T @ self.whitened, np.sqrt(variance)
+        return Outlook(
+            inputs=inputs,
+            model=self,
+            means=seen.T @ self.whitened,
+            variances=prior - np.sum(seen**2, axis=0),
+            seen=seen,
+        )
 
-    def expect(self, inputs: Inputs) -> Numbers:
-        """The mean alone, (n,), at a fraction of the time."""
-        across = _covariance(self.inputs, inputs, self.beliefs, self.choices)
-        mean: Numbers = across.T @ (self.whitening.T @ self.whitened)
-        return mean
+    def believing(self, inputs: Inputs) -> "Surrogate":
+        """The process as if p more networks had come out as expected: only less is uncertain.
+
+        Ginsbourger, Le Riche and Carraro 2010, section 4.2, the kriging believer. What comes out
+        as expected is 0 when whitened, and the rows above stay as they are.
+        """
+        from scipy.linalg.lapack import dtrtri
+
+        count, beliefs = len(self.inputs), self.beliefs
+        seen = self.whitening @ _covariance(self.inputs, inputs, beliefs, self.choices)
+        left = _covariance(inputs, inputs, beliefs, self.choices) - seen.T @ seen
+        left[np.diag_indices_from(left)] += beliefs.noise
+        own, _ = dtrtri(np.linalg.cholesky(left), lower=1)
+        whitening = np.zeros((count + len(inputs),) * 2)
+        whitening[:count, :count] = self.whitening
+        whitening[count:, :count] = -own @ (seen.T @ self.whitening)
+        whitening[count:, count:] = own
+        return replace(
+            self,
+            inputs=self.inputs.stacked(inputs),
+            whitening=whitening,
+            whitened=np.concatenate([self.whitened, np.zeros(len(inputs))]),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Outlook:
+    """What a process expects of n networks; made by `Surrogate.predict`.
+
+    Attributes:
+        inputs: Of the networks.
+        model: That expects it.
+        means: (n,) of the true scores.
+        variances: (n,) of the true scores, relative to the variance of all.
+        seen: (rows, n) the covariances with the scored networks, whitened.
+    """
+
+    inputs: Inputs
+    model: Surrogate
+    means: Numbers
+    variances: Numbers
+    seen: Numbers
+
+    @property
+    def deviations(self) -> Numbers:
+        """(n,) standard deviations of the true scores."""
+        return np.sqrt(np.maximum(self.variances, 1e-9) * self.model.beliefs.scale)
+
+    def believe(self, index: int) -> None:
+        """Take one of the networks as come out as expected: those like it are less uncertain.
+
+        It is `Surrogate.believing` for these n networks alone, at a small part of the time.
+        """
+        model, one = self.model, self.inputs[index : index + 1]
+        across = _covariance(one, self.inputs, model.beliefs, model.choices)[0]
+        left = across - self.seen[:, index] @ self.seen
+        row = left / np.sqrt(max(left[index], 0.0) + model.beliefs.noise)
+        self.seen = np.concatenate([self.seen, row[None, :]])
+        self.variances = self.variances - row**2
 
 
 def fit(
@@ -129,12 +194,14 @@ def fit(
 
     triangle = _triangle(inputs, extra, beliefs, choices)
     whitening, _ = dtrtri(triangle, lower=1)  # a Cholesky factor has an inverse
+    whitened = whitening @ scores
     return Surrogate(
         inputs=inputs,
         beliefs=beliefs,
         choices=choices,
         whitening=whitening,
-        whitened=whitening @ scores,
+        whitened=whitened,
+        fitted=scores - _noise(extra, beliefs) * (whitening.T @ whitened),
     )
 
 
@@ -164,8 +231,12 @@ def _grid(choices: int) -> Iterator[Beliefs]:
 def _triangle(inputs: Inputs, extra: Numbers, beliefs: Beliefs, choices: int) -> Numbers:
     """Cholesky factor of the covariance of noisy scores."""
     covariance = _covariance(inputs, inputs, beliefs, choices)
-    covariance[np.diag_indices_from(covariance)] += beliefs.noise + extra / beliefs.scale
+    covariance[np.diag_indices_from(covariance)] += _noise(extra, beliefs)
     return np.asarray(np.linalg.cholesky(covariance), np.float64)
+
+
+def _noise(extra: Numbers, beliefs: Beliefs) -> Numbers:
+    return beliefs.noise + extra / beliefs.scale
 
 
 def _covariance(first: Inputs, second: Inputs, beliefs: Beliefs, choices: int) -> Numbers:

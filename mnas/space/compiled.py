@@ -1,8 +1,9 @@
 """Many encodings at once: rows of small numbers in, counts, costs, mutants and children out."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +13,16 @@ from mnas.arch import Architecture, PlannedBlock, block_counts
 from mnas.space.automaton import Automaton
 from mnas.space.choices import Choice, Option, index_of
 from mnas.space.errors import InvalidChoicesError, TooManyStepsError
-from mnas.space.levels import Level, Tables, tables_of
+from mnas.space.levels import Chain, Tables, tables_of
 
 if TYPE_CHECKING:
     from mnas.space.space import SearchSpace
 
 Rows = NDArray[np.uint8]
-Costs = list[list[NDArray[Any] | None]]  # for each chain and level, of each entry
+Entries = tuple[int | None, NDArray[np.intp]]  # of one level: its column, what each row reads
+Costs = list[NDArray[Any]]  # for each chain, of each entry
 _CHUNK = 4096  # rows walked together, so that what they read stays in a core's cache
+_MOST_REMEMBERED = 1024  # rows; of more, what they read would not stay in it
 _MOST_OPTIONS = 255
 
 
@@ -46,6 +49,8 @@ class CompiledSpace:
     _tables: Tables = field(repr=False)
     _siblings: tuple[tuple[int, Rows] | None, ...] = field(repr=False)
     _counts: dict[int, Costs] = field(repr=False, default_factory=dict)  # filled on first use
+    # The latest rows of each network and what they read, since much is asked of the same rows.
+    _latest: dict[int, tuple[bytes, list[Entries]]] = field(repr=False, default_factory=dict)
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Random canonical rows: every active choice uniform, as `SearchSpace.sample` draws."""
@@ -60,9 +65,10 @@ class CompiledSpace:
         active = np.zeros(rows.shape, np.bool_)
         for network, where, columns in self._parts(rows):
             own = np.zeros(columns.shape, np.bool_)
-            for level, index in _walk(self._tables.chains[network], columns):
-                if level.column is not None:
-                    own[level.column] |= level.asks.take(index)
+            asks = self._tables.chains[network].asks
+            for column, entries in self._entries(network, columns):
+                if column is not None:
+                    own[column] |= asks.take(entries)
             if self._leads:
                 own[0] = True
             active[where] = own.T
@@ -231,52 +237,57 @@ class CompiledSpace:
                     yield network, begin + own, np.ascontiguousarray(chunk[own].T)
 
     def _costs(self, of_blocks: NDArray[Any], reduce: Callable[..., Any]) -> Costs:
-        """For each chain and level what each entry costs; None where nothing is emitted."""
+        """For each chain what each entry costs."""
         kind = of_blocks.dtype
         of_emissions = np.array(
             [reduce(of_blocks[list(blocks)]) if blocks else 0 for blocks in self._tables.emissions],
             kind,
         )
-        return [
-            [None if level.emits is None else of_emissions.take(level.emits) for level in chain]
-            for chain in self._tables.chains
-        ]
+        return [of_emissions.take(chain.emits) for chain in self._tables.chains]
 
     def _reduced(self, rows: Rows, costs: Costs, merge: np.ufunc) -> NDArray[Any]:
         rows = self._checked(rows)
-        kind = next(cost.dtype for own in costs for cost in own if cost is not None)
-        total = np.zeros(len(rows), kind)
+        total = np.zeros(len(rows), costs[0].dtype)
         for network, where, columns in self._parts(rows):
-            own = np.zeros(columns.shape[1], kind)
-            walk = _walk(self._tables.chains[network], columns)
-            for cost, (_, index) in zip(costs[network], walk, strict=True):
-                if cost is not None:
-                    merge(own, cost.take(index), out=own)
+            own = np.zeros(columns.shape[1], total.dtype)
+            emits = self._tables.chains[network].is_emitting
+            for does, (_, entries) in zip(emits, self._entries(network, columns), strict=True):
+                if does:
+                    merge(own, costs[network].take(entries), out=own)
             total[where] = own
         return total
 
-    def _path(self, network: int, costs: list[NDArray[Any] | None]) -> tuple[float, Rows]:
+    def _entries(self, network: int, columns: Rows) -> Iterable[Entries]:
+        """Of `_walk`; of few rows remembered."""
+        chain = self._tables.chains[network]
+        if columns.shape[1] > _MOST_REMEMBERED:
+            return _walk(chain, columns)
+        key, latest = columns.tobytes(), self._latest.get(network)
+        if latest is None or latest[0] != key:
+            latest = self._latest[network] = key, list(_walk(chain, columns))
+        return latest[1]
+
+    def _path(self, network: int, costs: NDArray[Any]) -> tuple[float, Rows]:
         """The least sum within one network, and its row: back from the end, then forward."""
         chain = self._tables.chains[network]
-        radices = [1 if lv.column is None else int(self.radices[lv.column]) for lv in chain]
-        ahead = np.zeros(1)
-        best: list[NDArray[np.intp]] = []
-        for level, cost, radix, following in zip(
-            chain[::-1], costs[::-1], radices[::-1], [1, *radices[:0:-1]], strict=True
-        ):
-            sums = ahead.take(level.after // following)
-            sums = (sums if cost is None else sums + cost).reshape(-1, radix)
-            best.append(sums.argmin(axis=1))
-            ahead = sums.min(axis=1)
+        radices = [1 if column is None else int(self.radices[column]) for column in chain.columns]
+        # From the first entry of each state on: the least sum, and its option.
+        ahead, best = np.zeros(len(costs) + 1), np.zeros(len(costs), np.intp)
+        levels = list(zip(pairwise(chain.starts), radices, strict=True))
+        for (begin, end), radix in levels[::-1]:
+            own = slice(begin, end)
+            sums = (ahead.take(chain.after[own]) + costs[own]).reshape(-1, radix)
+            ahead[own][::radix] = sums.min(axis=1)
+            best[own][::radix] = sums.argmin(axis=1)
         row = np.zeros(len(self.names), np.uint8)
         if self._leads:
             row[0] = network
         at = 0
-        for level, options, radix in zip(chain, best[::-1], radices, strict=True):
-            option = int(options[at // radix])
-            if level.column is not None and level.asks[at + option]:
-                row[level.column] = option
-            at = int(level.after[at + option])
+        for column in chain.columns:
+            entry = at + int(best[at])
+            if column is not None and chain.asks[entry]:
+                row[column] = best[at]
+            at = int(chain.after[entry])
         return float(ahead[0]), row
 
     def _counted(
@@ -295,11 +306,11 @@ class CompiledSpace:
             active = np.zeros(columns.shape, np.bool_)
             if self._leads:
                 active[0] = True
-            for level, at in _walk(self._tables.chains[network], columns, ahead=True):
-                column = level.column
+            chain = self._tables.chains[network]
+            for column, at in _walk(chain, columns, ahead=True):
                 if column is None:
                     continue
-                asked = level.asks.take(at)
+                asked = chain.asks.take(at)
                 missing = asked & ~given[column]
                 if missing.any():
                     columns[column, missing] = self._guess(column, columns, given)[missing]
@@ -317,24 +328,23 @@ class CompiledSpace:
         return np.where(given[sibling], options.take(columns[sibling]), 0).astype(np.uint8)
 
 
-def _walk(
-    chain: tuple[Level, ...], columns: Rows, *, ahead: bool = False
-) -> Iterator[tuple[Level, NDArray[np.intp]]]:
-    """Every level with the index into its tables for each row.
+def _walk(chain: Chain, columns: Rows, *, ahead: bool = False) -> Iterator[Entries]:
+    """For each level its column and the entry that each row reads.
 
     Args:
         chain: Of the network that all these rows have.
         columns: (d, m) options.
-        ahead: Give where the rows are before the column is read, so that it may still be changed.
+        ahead: Give where the entries of each row's state begin, before the column is read, so
+            that it may still be changed.
     """
     at = np.zeros(columns.shape[1], np.intp)
-    for level in chain:
+    for column in chain.columns:
         if ahead:
-            yield level, at
-        index = at if level.column is None else at + columns[level.column]
+            yield column, at
+        entries = at if column is None else at + columns[column]
         if not ahead:
-            yield level, index
-        at = level.after.take(index)
+            yield column, entries
+        at = chain.after.take(entries)
 
 
 def compile_space(

@@ -6,7 +6,7 @@ is emitted as soon as the last choice that shapes it is read. One chain for each
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,20 +21,24 @@ from mnas.space.templates import NetworkTemplate, layer_choices
 MOST_ENTRIES = 8_000_000
 
 
-class Level(NamedTuple):
-    """One column read.
+class Chain(NamedTuple):
+    """The levels of one network, their entries one after the other: states by options.
 
     Attributes:
-        column: Which; None where nothing is chosen, and `at` itself is the index.
-        after: (states * options,) where the next level's table begins for each state and option.
-        asks: (states * options,) whether the column is active in that state.
-        emits: (states * options,) index into `Tables.emissions`; None when nothing is emitted.
+        columns: Which column each level reads; None where nothing is chosen.
+        starts: Where the entries of each level begin, and where those of the last one end.
+        after: (entries,) where the next level's entries of that state begin; the end for the last.
+        asks: (entries,) whether the column is active in that state.
+        emits: (entries,) index into `Tables.emissions`.
+        is_emitting: Whether some entry of each level emits something.
     """
 
-    column: int | None
+    columns: tuple[int | None, ...]
+    starts: tuple[int, ...]
     after: NDArray[np.intp]
     asks: NDArray[np.bool_]
-    emits: NDArray[np.intp] | None
+    emits: NDArray[np.intp]
+    is_emitting: tuple[bool, ...]
 
 
 class Tables(NamedTuple):
@@ -46,9 +50,18 @@ class Tables(NamedTuple):
         emissions: Runs of indices into `blocks`; the first is empty.
     """
 
-    chains: tuple[tuple[Level, ...], ...]
+    chains: tuple[Chain, ...]
     blocks: tuple[PlannedBlock, ...]
     emissions: tuple[tuple[int, ...], ...]
+
+
+class _Level(NamedTuple):
+    """One column read: the number of the state after each entry, who asks, what is emitted."""
+
+    column: int | None
+    after: list[int]
+    asks: NDArray[np.bool_]
+    emits: list[int] | None
 
 
 class _Node(NamedTuple):
@@ -88,12 +101,11 @@ class _Builder:
 
     def tables(self) -> Tables:
         chains = tuple(
-            tuple(self._chain(index, network))
-            for index, network in enumerate(self._automaton.networks)
+            self._chain(index, network) for index, network in enumerate(self._automaton.networks)
         )
         return Tables(chains, tuple(self._blocks), tuple(self._emissions))
 
-    def _chain(self, which: int, network: NetworkTemplate) -> list[Level]:
+    def _chain(self, which: int, network: NetworkTemplate) -> Chain:
         ways = [list(self._starts(which))]
         parts = [_names(network.width, network.resolution, network.stem)]
         levels, nodes = self._levels(ways, parts[0])
@@ -147,7 +159,7 @@ class _Builder:
         numbers = tuple(self._blocks.setdefault(block, len(self._blocks)) for block in planned)
         return self._emissions.setdefault(numbers, len(self._emissions))
 
-    def _levels(self, ways: list[list[_Way]], order: list[str]) -> tuple[list[Level], list[_Node]]:
+    def _levels(self, ways: list[list[_Way]], order: list[str]) -> tuple[list[_Level], list[_Node]]:
         """The levels of one position, and the nodes after it.
 
         Args:
@@ -174,9 +186,9 @@ class _Builder:
                 left = [group[0] for group in following]
                 to = [nodes.setdefault(way.after, len(nodes)) for way in left]
                 emitted = [way.emitted for way in left]
-                emits = np.array([emitted[i] for i in after], np.intp) if any(emitted) else None
+                emits = [emitted[i] for i in after]
                 after = [to[i] for i in after]
-            levels.append(Level(column, np.array(after, np.intp), np.repeat(asks, radix), emits))
+            levels.append(_Level(column, after, np.repeat(asks, radix), emits))
             groups = following
         return levels, [node for node in nodes if node is not None]
 
@@ -202,13 +214,25 @@ def _split(
     return following, after, asks
 
 
-def _chained(levels: list[Level], radices: Sequence[int]) -> list[Level]:
-    """States become the offsets of their entries in the next level's table."""
-    chained = []
-    for level, following in pairwise(levels):
-        radix = 1 if following.column is None else radices[following.column]
-        chained.append(level._replace(after=level.after * radix))
-    return [*chained, levels[-1]]
+def _chained(levels: list[_Level], radices: Sequence[int]) -> Chain:
+    """The levels one after the other; states become the places of their entries."""
+    starts = [0, *accumulate(len(level.after) for level in levels)]
+    widths = [1 if level.column is None else radices[level.column] for level in levels]
+    return Chain(
+        columns=tuple(level.column for level in levels),
+        starts=tuple(starts),
+        after=np.concatenate(
+            [
+                start + np.array(level.after, np.intp) * width
+                for level, start, width in zip(levels, starts[1:], [*widths[1:], 0], strict=True)
+            ]
+        ),
+        asks=np.concatenate([level.asks for level in levels]),
+        emits=np.concatenate(
+            [np.array(level.emits or [0] * len(level.after), np.intp) for level in levels]
+        ),
+        is_emitting=tuple(any(level.emits or ()) for level in levels),
+    )
 
 
 def _planned_head(

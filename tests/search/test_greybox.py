@@ -9,10 +9,12 @@ import mnas
 from mnas.arch import count
 from mnas.latency import Latency
 from mnas.search.evidence import MOST_KEPT, Evidence
+from mnas.search.greybox import Greybox
 from mnas.search.ground import Counted, Facts, Ground
 from mnas.search.limits import Limits
 from mnas.search.objectives import Objectives
-from mnas.search.surrogate import Encoder, believe, fit
+from mnas.search.row_sampler import Seen
+from mnas.search.surrogate import Encoder, Inputs, believe, fit
 
 
 def macs_ms(arch):
@@ -36,6 +38,14 @@ def facts(n, costs=None):
         costs=np.empty((n, 0)) if costs is None else costs,
         sizes=rng.random((n, 2)),
     )
+
+
+def evidence_of(*scores):
+    evidence = Evidence()
+    for each in scores:
+        one = facts(1)
+        evidence.add(one, Inputs(np.ones((1, 4), np.float32), one.sizes), each)
+    return evidence
 
 
 def counted(n):
@@ -121,10 +131,7 @@ def test_reward_multiplies_the_accuracy_by_what_is_known():
 
 
 def test_score_of_a_lower_rung_is_carried_up_by_those_that_finished_both():
-    evidence = Evidence()
-    for low, high in ((0.5, 0.8), (0.6, 0.9), (0.4, 0.7), (0.55, 0.85)):
-        evidence.add(facts(1), [low, high])
-    evidence.add(facts(1), [0.45])
+    evidence = evidence_of((0.5, 0.8), (0.6, 0.9), (0.4, 0.7), (0.55, 0.85), (0.45,))
 
     scores, variance = evidence.scores()
 
@@ -134,32 +141,27 @@ def test_score_of_a_lower_rung_is_carried_up_by_those_that_finished_both():
 
 def test_carried_score_is_less_certain_the_less_rungs_agree():
     def variance(noise):
-        evidence = Evidence()
-        for index in range(6):
-            evidence.add(facts(1), [0.1 * index, 0.3 + 0.1 * index + noise * (-1) ** index])
-        evidence.add(facts(1), [0.2])
-        return evidence.scores()[1][-1]
+        both = [(0.1 * at, 0.3 + 0.1 * at + noise * (-1) ** at) for at in range(6)]
+        return evidence_of(*both, (0.2,)).scores()[1][-1]
 
     assert variance(0.05) > variance(0.01) > 0
 
 
 def test_evidence_forgets_but_keeps_the_best_and_the_latest():
-    evidence = Evidence()
-    for index in range(MOST_KEPT + 40):
-        evidence.add(facts(1), [0.9 if index == 7 else 0.1 + index / 1e4])
+    evidence = evidence_of(
+        *((0.9 if index == 7 else 0.1 + index / 1e4,) for index in range(MOST_KEPT + 40))
+    )
 
     scores, _ = evidence.scores()
 
-    assert len(evidence) <= MOST_KEPT
+    assert len(evidence) == len(evidence.facts) == len(evidence.inputs) <= MOST_KEPT
     assert evidence.count == MOST_KEPT + 40
     assert scores.max() == 0.9
     assert scores[-1] == 0.1 + (MOST_KEPT + 39) / 1e4
 
 
 def test_one_terrible_score_does_not_hide_the_differences_of_the_good_ones():
-    evidence = Evidence()
-    for score in (0.90, 0.91, 0.92, 0.93, 0.1):
-        evidence.add(facts(1), [score])
+    evidence = evidence_of((0.90,), (0.91,), (0.92,), (0.93,), (0.1,))
 
     z, _, _ = evidence.standardised()
 
@@ -168,7 +170,8 @@ def test_one_terrible_score_does_not_hide_the_differences_of_the_good_ones():
     assert z[4] > -8
 
 
-def test_surrogate_is_sure_where_it_has_seen_and_unsure_elsewhere():
+def surrogate(most_extra=0.0):
+    """A process fitted on the first half of some networks, all of them, and the truth."""
     rng = np.random.default_rng(1)
     rows = np.unique(rng.integers(0, 3, (60, 5), np.uint8), axis=0)
     sizes = rng.standard_normal((len(rows), 2))
@@ -177,14 +180,58 @@ def test_surrogate_is_sure_where_it_has_seen_and_unsure_elsewhere():
     truth = (rows == 1) @ np.array([1.0, -0.5, 0.3, 0.0, 0.8]) + 0.2 * sizes[:, 0]
     truth -= truth.mean()
     half = len(rows) // 2
-    seen = type(inputs)(*(each[:half] for each in inputs))
-    beliefs = believe(seen, truth[:half], np.zeros(half), choices=5)
-    model = fit(seen, truth[:half], np.zeros(half), beliefs, choices=5)
+    extra = np.linspace(0, most_extra, half)
+    beliefs = believe(inputs[:half], truth[:half], extra, choices=5)
+    return fit(inputs[:half], truth[:half], extra, beliefs, choices=5), inputs, truth
 
-    means, deviations = model.predict(inputs)
 
-    assert np.corrcoef(means[half:], truth[half:])[0, 1] > 0.95
-    assert deviations[:half].mean() < deviations[half:].mean()
+def test_surrogate_is_sure_where_it_has_seen_and_unsure_elsewhere():
+    model, inputs, truth = surrogate()
+    half = len(model.inputs)
+
+    outlook = model.predict(inputs)
+
+    assert np.corrcoef(outlook.means[half:], truth[half:])[0, 1] > 0.95
+    assert outlook.deviations[:half].mean() < outlook.deviations[half:].mean()
+    assert outlook.means[:half] == pytest.approx(model.fitted)
+
+
+def test_believed_networks_are_as_if_scored_as_expected():
+    model, inputs, truth = surrogate(most_extra=0.1)
+    half, extra = len(model.inputs), np.linspace(0, 0.1, len(model.inputs))
+    expected = model.predict(inputs[half : half + 2]).means
+    both = np.concatenate([truth[:half], expected])
+    scored = fit(
+        inputs[: half + 2], both, np.append(extra, [0, 0]), model.beliefs, choices=5
+    ).predict(inputs)
+
+    believed = model.believing(inputs[half : half + 2]).predict(inputs)
+    outlook = model.predict(inputs)
+    outlook.believe(half)
+    outlook.believe(half + 1)
+
+    for each in (believed, outlook):
+        assert each.means == pytest.approx(scored.means)
+        assert each.deviations == pytest.approx(scored.deviations)
+
+
+def test_many_networks_in_training_share_one_model(monkeypatch):
+    fits = []
+    monkeypatch.setattr(
+        "mnas.search.greybox.fit", lambda *args, **named: fits.append(1) or fit(*args, **named)
+    )
+    space = mnas.load_space("small_28")
+    ground = Ground(space, Limits(predictors={}), Objectives(targets=(), with_latency=False))
+    strategy, seen, rows = Greybox(ground), Seen(ground), []
+    for number in range(8 + 60):
+        rows.append(strategy.propose(number, np.random.default_rng(number), seen))
+        seen.add(rows[-1])
+        if number < 8:
+            strategy.learn(number, rows[-1], [0.1 + number / 100])
+
+    assert len({ground.compiled.decode(row).id for row in rows}) == 8 + 60
+    # One for each proposal with fewer than 16 in training, then for 2, for 3 and for 4 of them.
+    assert len(fits) == 2 + 16 + 8 + 6 + 3
 
 
 def test_inactive_choices_look_the_same_whatever_they_hold():
