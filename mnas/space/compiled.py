@@ -141,11 +141,11 @@ class CompiledSpace:
             second: (n, d) rows, their mates.
             rng: Tosses the coins.
         """
-        active_first, active_second = self.active(first), self.active(second)
-        if active_first.shape != active_second.shape:
+        if len(first) != len(second):
             raise InvalidChoicesError(
-                f"every row needs one mate; got {len(active_first)} and {len(active_second)} rows"
+                f"every row needs one mate; got {len(first)} and {len(second)} rows"
             )
+        active_first, active_second = np.split(self.active(np.concatenate([first, second])), 2)
         coins = rng.integers(0, 2, active_first.shape, np.uint8).astype(np.bool_)
         from_first = np.where(active_first & active_second, coins, active_first)
         return self._completed(np.where(from_first, first, second), active_first | active_second)
