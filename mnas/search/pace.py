@@ -7,7 +7,8 @@ import numpy as np
 from mnas.arch import Architecture
 from mnas.search.experiment import Experiment
 from mnas.search.ladder import KEPT_SHARE
-from mnas.training import Dataset, Split
+from mnas.search.work import Bench
+from mnas.training import Dataset, ProxyRecipe, Split
 
 _STEPS = 4  # of training, timed after as many to warm up
 _JUDGED = 64  # validation images, and images that re-estimate the statistics
@@ -21,9 +22,11 @@ class Pace:
 
     Attributes:
         seconds_per_image: Of training, for the network that was tried, one worker.
+        seconds_per_score: Of the filter's training-free score; 0 without a filter.
     """
 
     seconds_per_image: float
+    seconds_per_score: float = 0.0
 
     def seconds_of_trials(self, experiment: Experiment, data: Dataset) -> float:
         """All trials by one worker: the ladder lets a third of a rung on to the next."""
@@ -33,6 +36,13 @@ class Pace:
             total += share * ((epochs - begun) * images + judged * _FORWARD)
             share, begun = share * KEPT_SHARE, epochs
         return self.seconds_per_image * experiment.search.trials * total
+
+    def seconds_of_filter(self, experiment: Experiment) -> float:
+        """All training-free scores, which are computed one by one: of every trial's candidates."""
+        rule = experiment.proxy.filter
+        return (
+            0.0 if rule is None else self.seconds_per_score * experiment.search.trials / rule.keep
+        )
 
     def seconds_of_comparison(self, experiment: Experiment, data: Dataset) -> float:
         """All trainings of the comparison by one worker."""
@@ -79,7 +89,16 @@ def try_pace(arch: Architecture, data: Dataset, experiment: Experiment) -> Pace 
         seconds = score.seconds
     assert seconds is not None
     judged = min(_JUDGED, len(few.train)) + len(few.val)
-    return Pace(seconds_per_image=seconds / (len(few.train) + judged * _FORWARD))
+    return Pace(
+        seconds_per_image=seconds / (len(few.train) + judged * _FORWARD),
+        seconds_per_score=0.0 if recipe.filter is None else _seconds_to_score(arch, few, recipe),
+    )
+
+
+def _seconds_to_score(arch: Architecture, few: Dataset, recipe: ProxyRecipe) -> float:
+    bench = Bench(data=few, recipe=recipe, threads=1, checkpoints=None)
+    _, timed = (bench.score_untrained(arch, seed) for seed in range(2))
+    return timed.seconds
 
 
 def _images(experiment: Experiment, data: Dataset) -> tuple[int, int]:

@@ -66,7 +66,8 @@ class Preview:
         images: Training images of one epoch.
         epochs: Most epochs of training the search and the comparison can take, in all.
         trials_seconds: Estimated wall time of the trials, with the workers the experiment asks
-            for, from a few steps of training here; None if no network could be tried.
+            for, from a few steps of training here, the filter's scores included; None if no
+            network could be tried.
         comparison_seconds: The same of the comparison's trainings.
         tables: For each target its table.
     """
@@ -154,7 +155,8 @@ def preview_search(
         largest_params=None if largest is None else count(largest).params,
         trials_seconds=None
         if pace is None
-        else pace.seconds_of_trials(experiment, prepared.data) / workers,
+        else pace.seconds_of_trials(experiment, prepared.data) / workers
+        + pace.seconds_of_filter(experiment),
         comparison_seconds=None
         if pace is None
         else pace.seconds_of_comparison(experiment, prepared.data) / workers,

@@ -1,12 +1,14 @@
 """What a dry run tells before anything is spent."""
 
+import random
+
 import pytest
 
 from mnas.arch import count
 from mnas.latency import LatencyTable, TableRow, Target, describe_device, reachable_blocks
 from mnas.search import preview_search
 from mnas.search.experiment import load_experiment
-from mnas.search.pace import Pace
+from mnas.search.pace import Pace, try_pace
 from mnas.search.preparing import prepare
 
 EXPERIMENT = """\
@@ -62,3 +64,14 @@ def test_time_of_the_trials_counts_what_the_ladder_lets_through(experiment):
     assert Pace(seconds_per_image=0.01).seconds_of_comparison(loaded, data) == pytest.approx(
         4 * 0.01 * (4 * 300 + judged)
     )
+
+
+def test_time_of_the_trials_includes_the_scores_of_a_filter(experiment):
+    loaded = load_experiment(experiment, ["proxy.filter.score=synflow", "proxy.filter.keep=0.25"])
+    prepared = prepare(loaded)
+
+    pace = try_pace(prepared.space.sample(random.Random(0)), prepared.data, loaded)
+
+    assert pace.seconds_per_score > 0
+    assert pace.seconds_of_filter(loaded) == pytest.approx(4 * 9 * pace.seconds_per_score)
+    assert pace.seconds_of_filter(load_experiment(experiment)) == 0
