@@ -2,26 +2,24 @@
 
 The accuracies and the CPU seconds of the rungs are those of `mnas.training.evaluate`, with
 checkpoints, as a search has them. Every line of the file is one training, written when it ends, so
-that an interrupted pool goes on; a network counts when both its trainings are there.
+that an interrupted pool goes on.
 """
 
+import functools
 import json
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mnas.arch import Architecture, count
+from mnas.arch import Architecture
 from mnas.search.environment import describe_environment
 from mnas.search.seeds import derive_seed
 from mnas.space import SearchSpace, load_space
@@ -35,7 +33,6 @@ from mnas.training import (
     untrained_scores,
 )
 
-Numbers = NDArray[np.float64]
 SPACE = Path(__file__).with_name("rungs_space.yaml")
 RECIPE = ProxyRecipe(epochs=(1, 3, 9), samples=2000, recalibration_images=1000)
 VALIDATION = 3000
@@ -43,12 +40,12 @@ REPLICATES = (0, 1)  # one is what a search sees, the other judges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Training:
     """One training of a network.
 
     Attributes:
         accuracies: At each rung, 0 to 1.
-        seconds: CPU seconds of each rung, from the one before it.
+        seconds: CPU seconds of each rung, from the one before it: training and judging.
         again_s: CPU seconds of the last rung when its checkpoint is there: what a rung costs
             beside training.
     """
@@ -58,65 +55,53 @@ class Course:
     again_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The networks that were trained twice, and what is known of each.
+    """All networks of a space, each trained twice, and what is known of each.
 
     Attributes:
         networks: By id.
-        courses: By id, one for each replicate.
+        trainings: By id, one for each replicate.
         untrained: By id, the training-free scores by name, each with its CPU seconds.
+        epochs: The rungs, the lowest first.
         commits: Of the checkouts that trained.
     """
 
     space: SearchSpace
     networks: Mapping[str, Architecture]
-    courses: Mapping[str, tuple[Course, Course]]
+    trainings: Mapping[str, tuple[Training, ...]]
     untrained: Mapping[str, Mapping[str, tuple[float, float]]]
-    commits: tuple[str, ...] = ()
     epochs: tuple[int, ...] = RECIPE.epochs
-
-    @cached_property
-    def macs(self) -> dict[str, int]:
-        """Multiply-accumulates of each network, the stand-in for its latency."""
-        return {name: count(arch).macs for name, arch in self.networks.items()}
-
-    def drawn(self, name: str, seed: int) -> int:
-        """Which of the trainings of a network the search with that seed sees."""
-        return int(np.random.default_rng([int(name, 16), seed]).integers(len(REPLICATES)))
+    commits: tuple[str, ...] = ()
 
     def seen(self, name: str, epochs: int, seed: int) -> float:
-        """The accuracy that a search sees at a rung."""
-        course = self.courses[name][self.drawn(name, seed)]
-        return course.accuracies[self.epochs.index(epochs)]
+        """The accuracy that a search with that seed sees at a rung, 0 to 1."""
+        return self._drawn(name, seed).accuracies[self.epochs.index(epochs)]
 
     def judged(self, name: str, seed: int) -> float:
         """The accuracy of the other training, at the highest rung, in percent."""
-        return 100 * self.courses[name][1 - self.drawn(name, seed)].accuracies[-1]
+        return 100 * self.trainings[name][1 - _which(name, seed)].accuracies[-1]
 
     def true(self, name: str) -> float:
         """The mean of both trainings at the highest rung, in percent."""
-        return 100 * float(np.mean([course.accuracies[-1] for course in self.courses[name]]))
+        return 100 * float(np.mean([each.accuracies[-1] for each in self.trainings[name]]))
 
-    def cost(self, name: str, epochs: int, before: int, seed: int) -> float:
-        """CPU seconds from one rung of a ladder (0: none) to another; rungs between are no stop."""
-        course = self.courses[name][self.drawn(name, seed)]
-        first = 0 if not before else self.epochs.index(before) + 1
-        passed = course.seconds[first : self.epochs.index(epochs) + 1]
-        return sum(passed) - (len(passed) - 1) * course.again_s
+    def seconds(self, name: str, epochs: int, before: int, seed: int) -> float:
+        """CPU seconds from one rung of a ladder (0: none) to the next; rungs between are no stop.
 
-    @cached_property
-    def whole_s(self) -> float:
-        """Mean CPU seconds of a training to the highest rung with no stop."""
-        top = self.epochs[-1]
-        return float(np.mean([self.cost(name, top, 0, 0) for name in self.networks]))
+        Args:
+            name: Of the network.
+            epochs: The rung to reach.
+            before: The rung whose checkpoint is there; 0 for none.
+            seed: Of the search.
+        """
+        training = self._drawn(name, seed)
+        first = self.epochs.index(before) + 1 if before else 0
+        passed = training.seconds[first : self.epochs.index(epochs) + 1]
+        return sum(passed) - (len(passed) - 1) * training.again_s
 
-    def at_rung(self, epochs: int, replicate: int) -> Numbers:
-        """(networks,) accuracies of one replicate at a rung, in percent."""
-        rung = self.epochs.index(epochs)
-        return np.array(
-            [100 * both[replicate].accuracies[rung] for both in self.courses.values()]
-        )
+    def _drawn(self, name: str, seed: int) -> Training:
+        return self.trainings[name][_which(name, seed)]
 
 
 def train(data_folder: Path, file: Path, minutes: float) -> None:
@@ -125,80 +110,106 @@ def train(data_folder: Path, file: Path, minutes: float) -> None:
     space, started = load_space(SPACE), time.monotonic()
     networks = {arch.id: arch for arch in space.enumerate()}
     order = random.Random(0).sample(sorted(networks), len(networks))  # a part is a random one
-    inputs = _inputs(space, data)
-    known = {(line["id"], line["replicate"]) for line in _lines(file) if line["inputs"] == inputs}
+    inputs = _inputs(space) | {"data": data.fingerprint}
+    known = {(line["id"], line["replicate"]) for line in lines(file) if line["inputs"] == inputs}
     commit = describe_environment(hashes={}, tables={})["commit"] or "unknown"
     left = [(name, replicate) for name in order for replicate in REPLICATES]
     left = [each for each in left if each not in known]
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if left:
+        _trained(networks[order[0]], data, seed=0)  # the first one pays for torch waking up
     for done, (name, replicate) in enumerate(left):
         if time.monotonic() - started > 60 * minutes:
             print(f"the time is over, {len(left) - done} trainings are left", file=sys.stderr)
             return
         arch = networks[name]
         line: dict[str, Any] = {"id": name, "replicate": replicate, "inputs": inputs}
-        line |= {"commit": commit, **_trained(arch, data, replicate)}
-        if replicate == 0:
+        line |= {"commit": commit, **_trained(arch, data, derive_seed(0, arch.id, replicate))}
+        if replicate == REPLICATES[0]:
             line["untrained"] = _untrained(arch, data)
-        with file.open("a") as opened:
-            opened.write(json.dumps(line) + "\n")
+        append(file, line)
         if done % 20 == 19:
             spent = time.monotonic() - started
             print(f"{done + 1} of {len(left)}, {spent:.0f} s", file=sys.stderr, flush=True)
 
 
 def load(file: Path) -> Pool:
-    """The networks of a file that were trained twice.
+    """The networks of a file.
 
     Raises:
-        SystemExit: There are none, or the file mixes data, recipes or spaces.
+        SystemExit: Not all networks of the space were trained twice, or the file mixes data,
+            recipes or spaces, or has others.
     """
     space = load_space(SPACE)
-    lines = _lines(file)
-    if len({json.dumps(line["inputs"]) for line in lines}) > 1:
-        sys.exit(f"error: {file} holds trainings on other data or with other recipes; give another")
-    found: dict[str, dict[int, Course]] = {}
-    for line in lines:
-        course = Course(
+    found: dict[str, dict[int, Training]] = {}
+    known = lines(file)
+    if len({line["inputs"]["data"] for line in known}) > 1 or any(
+        line["inputs"] | _inputs(space) != line["inputs"] for line in known
+    ):
+        sys.exit(
+            f"error: {file} holds trainings of several data, or of another space or recipe than "
+            f"{SPACE.name} and {Path(__file__).name} have; name another file with --pool"
+        )
+    for line in known:
+        found.setdefault(line["id"], {})[line["replicate"]] = Training(
             accuracies=tuple(line["accuracies"]),
             seconds=tuple(line["seconds"]),
             again_s=line["again_s"],
         )
-        found.setdefault(line["id"], {})[line["replicate"]] = course
-    courses = {
-        name: (by[0], by[1]) for name, by in sorted(found.items()) if len(by) == len(REPLICATES)
-    }
-    if not courses:
-        sys.exit(f"error: {file} holds no network that was trained twice; give --data to train")
+    networks = {arch.id: arch for arch in space.enumerate()}
+    whole = {name: by for name, by in found.items() if len(by) == len(REPLICATES)}
+    if whole.keys() != networks.keys():
+        sys.exit(
+            f"error: {file} holds {len(whole)} of the {len(networks)} networks, trained twice; "
+            "give --data, the folder of Fashion-MNIST, to train the others"
+        )
     return Pool(
         space=space,
-        networks={arch.id: arch for arch in space.enumerate() if arch.id in courses},
-        courses=courses,
+        networks=networks,
+        trainings={name: tuple(whole[name][each] for each in REPLICATES) for name in networks},
         untrained={
             line["id"]: {name: tuple(each) for name, each in line["untrained"].items()}
-            for line in lines
+            for line in known
             if "untrained" in line
         },
-        commits=tuple(dict.fromkeys(line["commit"] for line in lines)),
+        commits=tuple(dict.fromkeys(line["commit"] for line in known)),
     )
 
 
-def _trained(arch: Architecture, data: Dataset, replicate: int) -> dict[str, Any]:
-    seed = derive_seed(0, arch.id, replicate)
+def lines(file: Path) -> list[dict[str, Any]]:
+    """The whole lines; one that was being written when it was killed is cut off."""
+    if not file.exists():
+        return []
+    text = file.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if len(whole) < len(text):
+        os.truncate(file, len(whole))
+    return [json.loads(line) for line in whole.decode().splitlines()]
+
+
+def append(file: Path, line: Mapping[str, Any]) -> None:
+    """One more line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as opened:
+        opened.write(json.dumps(line) + "\n")
+
+
+@functools.cache
+def _which(name: str, seed: int) -> int:
+    return int(np.random.default_rng([int(name, 16), seed]).integers(len(REPLICATES)))
+
+
+def _trained(arch: Architecture, data: Dataset, seed: int) -> dict[str, Any]:
     accuracies, seconds = [], []
-    folder = Path(tempfile.mkdtemp())
-    try:
+    with tempfile.TemporaryDirectory() as folder:
         for epochs in (*RECIPE.epochs, RECIPE.epochs[-1]):
             before = time.process_time()
             score = evaluate(
-                arch, data=data, recipe=RECIPE, epochs=epochs, seed=seed, checkpoints=folder
+                arch, data=data, recipe=RECIPE, epochs=epochs, seed=seed, checkpoints=Path(folder)
             )
             seconds.append(round(time.process_time() - before, 4))
             if score.accuracy is None:
                 sys.exit(f"error: the training of {arch.id} failed: {score.reason}")
             accuracies.append(score.accuracy)
-    finally:
-        shutil.rmtree(folder)
     return {"accuracies": accuracies[:-1], "seconds": seconds[:-1], "again_s": seconds[-1]}
 
 
@@ -211,16 +222,5 @@ def _untrained(arch: Architecture, data: Dataset) -> dict[str, tuple[float, floa
     return found
 
 
-def _inputs(space: SearchSpace, data: Dataset) -> dict[str, str]:
-    return {"space": space.digest, "data": data.fingerprint, "recipe": RECIPE.digest}
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """The whole lines; one that was being written when it was killed is cut off."""
-    if not file.exists():
-        return []
-    text = file.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if len(whole) < len(text):
-        os.truncate(file, len(whole))
-    return [json.loads(line) for line in whole.decode().splitlines()]
+def _inputs(space: SearchSpace) -> dict[str, str]:
+    return {"space": space.digest, "recipe": RECIPE.digest}
