@@ -8,6 +8,9 @@ and nothing else. In the table of their device a block takes its MACs. A search 
 trainings, drawn for each network and seed, and the other one judges what it chose: the best of
 those it trained to the highest rung.
 
+`--pool synthetic:0.3,0.6,0.95` is no data but a formula over 10^9 networks, whose rungs correlate
+with the truth as much as is said (rungs_synthetic.py); what is chosen is judged by the truth.
+
 An arm is a ladder, and after a + a training-free score as filter with the share it keeps, such as
 `3,9+naswot:0.5`. The first arm is what the others are compared to.
 
@@ -30,15 +33,18 @@ from typing import Any
 
 from rungs_figures import GRID, agreement, figures, floor, words
 from rungs_pool import RECIPE, SPACE, append, lines, load, train
-from rungs_search import FRONT, Arm, Finished, Question, Trace
+from rungs_search import FRONT, Arm, Finished, Question, Trace, Trainings
+from rungs_synthetic import EPOCHS, SyntheticTrainings
 
 from mnas.arch import MnasError
 from mnas.search.environment import describe_environment
 from mnas.search.samplers import SAMPLERS
 from mnas.training import untrained_scores
 
+_SYNTHETIC = "synthetic:"
 POOL = Path(__file__).parents[1] / "results" / "rungs" / "curves.jsonl"
-_shared: dict[int | str, Question] = {}  # what forked processes find as it was before the fork
+# Questions and the seconds of a search: what forked processes find as it was before the fork.
+_shared: dict[int | str, tuple[Question, float]] = {}
 
 Job = tuple[str, str, int | str, int]  # sampler, arm, setting, seed
 _NAMES = ("sampler", "arm", "setting", "seed")
@@ -48,15 +54,14 @@ def main() -> None:
     """Search with every sampler, arm and seed, judge, print."""
     arguments = _arguments()
     logging.getLogger("mnas").setLevel(logging.ERROR)  # that a space is used up is no news here
-    if arguments.data is not None:
-        train(arguments.data, arguments.pool, arguments.minutes)
-    pool = load(arguments.pool)
-    _shared.update({each: Question(pool, each) for each in arguments.settings})
+    trainings = _trainings(arguments)
+    for each in arguments.settings:
+        question = Question(trainings, each)
+        _shared[each] = question, GRID[-1] * question.whole_s
     found = _search(arguments)
     answer = {
-        "networks": len(pool.networks),
-        "commits": pool.commits,
-        "settings": [_setting(_shared[each], found, arguments) for each in arguments.settings],
+        "trainings": Path(arguments.pool).name,
+        "settings": [_setting(question, found, arguments) for question, _ in _shared.values()],
     }
     print(json.dumps(answer, indent=1) if arguments.json else words(answer))
 
@@ -76,20 +81,35 @@ def _setting(
         "networks": len(question.within),
         "whole_s": round(question.whole_s, 3),
         "floor": round(floor(question, arguments.seeds), 4),
-        "agreement": agreement(question.pool, question.within),
+        "agreement": agreement(question),
         "rows": figures(question, searches, arguments.trainings),
     }
+
+
+def _trainings(arguments: argparse.Namespace) -> Trainings:
+    if arguments.pool.startswith(_SYNTHETIC):
+        return SyntheticTrainings(_agreements(arguments.pool.removeprefix(_SYNTHETIC)))
+    if arguments.data is not None:
+        train(arguments.data, Path(arguments.pool), arguments.minutes)
+    return load(Path(arguments.pool))
+
+
+def _inputs(pool: str) -> dict[str, str]:
+    """What the searches of two runs must have in common to stand side by side."""
+    if pool.startswith(_SYNTHETIC):
+        return {"trainings": pool}
+    both = Path(pool).read_bytes() + SPACE.read_bytes()
+    return {"trainings": hashlib.sha256(both).hexdigest()[:16]}
 
 
 def _search(arguments: argparse.Namespace) -> dict[Job, Trace]:
     """The searches that are kept, and those that are still to be done, seed by seed."""
     kept: Path | None = arguments.keep
-    inputs = {
-        each.name: hashlib.sha256(each.read_bytes()).hexdigest()[:16]
-        for each in (arguments.pool, SPACE)
-    }
+    inputs = _inputs(arguments.pool)
     known = [] if kept is None else [line for line in lines(kept) if line["inputs"] == inputs]
-    found: dict[Job, Trace] = {_job(line): [*map(_read, line["trace"])] for line in known}
+    found: dict[Job, Trace] = {
+        _job(line): [Finished(*each) for each in line["trace"]] for line in known
+    }
     commit = describe_environment(hashes={}, tables={})["commit"] or "unknown"
     jobs = [job for job in _jobs(arguments) if job not in found]
     started = time.monotonic()
@@ -99,7 +119,7 @@ def _search(arguments: argparse.Namespace) -> dict[Job, Trace]:
             if kept is not None:
                 line: dict[str, Any] = dict(zip(_NAMES, job, strict=True))
                 line |= {"commit": commit, "inputs": inputs}
-                append(kept, line | {"trace": [[t.at_s, t.name, t.epochs] for t in trace]})
+                append(kept, line | {"trace": trace})
             if done % 50 == 0:
                 spent = time.monotonic() - started
                 print(f"{done} of {len(jobs)}, {spent:.0f} s", file=sys.stderr, flush=True)
@@ -116,8 +136,7 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Job]:
 
 def _one(job: Job) -> tuple[Job, Trace]:
     sampler, arm, setting, seed = job
-    question = _shared[setting]
-    limit_s = GRID[-1] * question.whole_s
+    question, limit_s = _shared[setting]
     return job, question.search(Arm.read(arm), sampler, seed, limit_s=limit_s)
 
 
@@ -126,16 +145,13 @@ def _job(line: dict[str, Any]) -> Job:
     return sampler, arm, setting, seed
 
 
-def _read(entry: list[Any]) -> Finished:
-    at_s, name, epochs = entry
-    return Finished(at_s, name, epochs)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pool", type=Path, default=POOL, help="the trainings, one a line")
+    parser.add_argument(
+        "--pool", default=str(POOL), help="the trainings, one a line, or `synthetic:RHO,RHO,RHO`"
+    )
     parser.add_argument("--data", type=Path, help="folder of Fashion-MNIST; trains what is missing")
     parser.add_argument("--minutes", type=float, default=60, help="of training, with --data")
     parser.add_argument("--seeds", type=int, default=50)
@@ -164,7 +180,23 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"unknown sampler {unknown[0]!r}; there are: {', '.join(SAMPLERS)}")
     if arguments.seeds < 2:
         parser.error(f"--seeds must be at least 2, for an interval; got {arguments.seeds}")
+    if arguments.pool.startswith(_SYNTHETIC):
+        agreements = arguments.pool.removeprefix(_SYNTHETIC)
+        if len(_agreements(agreements)) != len(EPOCHS) or any("+" in a for a in arguments.arms):
+            parser.error(
+                f"synthetic trainings need {len(EPOCHS)} correlations above 0 and at most 1, and "
+                f"know no filter; got {agreements!r} and {' '.join(arguments.arms)}"
+            )
     return arguments
+
+
+def _agreements(text: str) -> tuple[float, ...]:
+    """The correlations in a text; none where they are no such."""
+    try:
+        found = tuple(float(each) for each in _list(text))
+    except ValueError:
+        return ()
+    return found if all(0 < each <= 1 for each in found) else ()
 
 
 def _list(text: str) -> tuple[str, ...]:

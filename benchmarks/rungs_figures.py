@@ -1,19 +1,24 @@
 """What searches with and without rungs came to: means, paired intervals, ratios of time."""
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rungs_pool import Pool
 from rungs_search import FRONT, Question, Trace
 from scipy.optimize import isotonic_regression
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from search_figures import interval
+
+from mnas.arch import count
 
 Numbers = NDArray[np.float64]
 Searches = Mapping[int, Trace]  # by seed
 RESAMPLES = 1000
+_DRAWS = (0, 1, 2, 3)  # seeds, of which each draws the training that is seen
+_MOST_RANKED = 500  # networks whose ranks are compared
+_MOST_JUDGED = 50_000  # trainings of all known networks, over the seeds
 GRID = tuple(range(2, 65))  # whole trainings' worth of CPU seconds at which a search is judged
 TOGETHER = "together"  # in place of a sampler: the mean of them all, seed by seed
 
@@ -32,7 +37,7 @@ def figures(
         trainings: Of `GRID`.
     """
     curves = {
-        key: np.array([question.curve(trace, seed, GRID) for seed, trace in found.items()])
+        key: np.array([question.curve(trace, GRID) for trace in found.values()])
         for key, found in searches.items()
     }
     samplers = list(dict.fromkeys(sampler for sampler, _ in curves))
@@ -48,42 +53,42 @@ def figures(
         for arm in arms:
             row: dict[str, Any] = {"sampler": sampler, "arm": arm, "at": {}}
             found = searches.get((sampler, arm), {})
-            for count in trainings:
-                row["at"][count] = _cell(base, curves[sampler, arm], count, question)
-                row["at"][count] |= _work(question, found, count)
+            for after in trainings:
+                row["at"][after] = _cell(base, curves[sampler, arm], after, question)
+                row["at"][after] |= _work(question, found, after)
             rows.append(row)
     return rows
 
 
-def _cell(base: Numbers, other: Numbers, count: int, question: Question) -> dict[str, Any]:
-    at = GRID.index(count)
+def _cell(base: Numbers, other: Numbers, after: int, question: Question) -> dict[str, Any]:
+    at = GRID.index(after)
     cell: dict[str, Any] = {"mean": round(float(other[:, at].mean()), 4)}
     if other is base:
         return cell
     sign = 1 if question.setting == FRONT else -1  # so that higher is better
     cell["more"] = [round(each, 4) for each in interval(other[:, at] - base[:, at])]
-    cell["time"] = [round(each, 3) for each in time_ratio(sign * base, sign * other, count)]
+    cell["time"] = [round(each, 3) for each in time_ratio(sign * base, sign * other, after)]
     return cell
 
 
-def _work(question: Question, searches: Searches, count: int) -> dict[str, float]:
+def _work(question: Question, searches: Searches, after: int) -> dict[str, float]:
     """How many networks were begun until then, and how many went to the top, on average."""
     if not searches:
         return {}
-    limit, top = count * question.whole_s, question.pool.epochs[-1]
+    limit, top = after * question.whole_s, question.trainings.epochs[-1]
     done = [[each for each in trace if each.at_s <= limit] for trace in searches.values()]
     begun = np.mean([len({each.name for each in part}) for part in done])
     whole = np.mean([sum(each.epochs == top for each in part) for part in done])
     return {"begun": round(float(begun), 1), "whole": round(float(whole), 1)}
 
 
-def time_ratio(base: Numbers, other: Numbers, count: int) -> tuple[float, float, float]:
+def time_ratio(base: Numbers, other: Numbers, after: int) -> tuple[float, float, float]:
     """Time in which one kind of search gets where another is after so many trainings' worth.
 
     Args:
         base: (seeds, `GRID`), higher is better: what it has to reach.
         other: (seeds, `GRID`), of the same seeds.
-        count: Of `GRID`.
+        after: Of `GRID`.
 
     Returns:
         The time it takes over the time that `base` takes, below 1 is faster, with the ends of its
@@ -96,7 +101,7 @@ def time_ratio(base: Numbers, other: Numbers, count: int) -> tuple[float, float,
     ratios = []
     for rows in drawn:
         rising = isotonic_regression(base[rows].mean(axis=0)).x
-        goal = float(rising[GRID.index(count)])
+        goal = float(rising[GRID.index(after)])
         theirs = _first(isotonic_regression(other[rows].mean(axis=0)).x, goal)
         ratios.append(theirs / _first(rising, goal))
     low, high = np.percentile(ratios[1:], [2.5, 97.5], method="nearest")
@@ -116,45 +121,59 @@ def _first(rising: Numbers, goal: float) -> float:
 
 
 def floor(question: Question, seeds: int) -> float:
-    """What choosing among all networks comes to, each trained once to the highest rung."""
-    return float(np.mean([question.judge(question.within, seed) for seed in range(seeds)]))
+    """What choosing among all known networks comes to, each trained once to the highest rung."""
+    top, known = question.trainings.epochs[-1], question.within
+    few = range(max(1, min(seeds, _MOST_JUDGED // len(known))))
+    whole = [[question.finished(arch, top, seed) for arch in known] for seed in few]
+    return float(np.mean([question.judge(each) for each in whole]))
 
 
-def agreement(pool: Pool, names: Sequence[str]) -> dict[str, list[float]]:
-    """Spearman's rho of what is known early with the other training at the highest rung.
+def agreement(question: Question) -> dict[str, dict[str, list[float]]]:
+    """What is known early of the networks within the budget, beside what judges them.
 
     Returns:
-        For each rung and each training-free score: rho, the mean over both ways of choosing
-        which training is the other one, and the ends of its 95 % interval (bootstrap over
-        networks).
+        For each rung and each training-free score Spearman's `rho`, and the same given the MACs,
+        which cost nothing (`given_macs`; 0 for MACs themselves): the mean over a few draws of
+        which training is seen, and its 95 % interval (bootstrap over networks).
     """
-    rng = np.random.default_rng(0)
-    n = len(names)
+    rng, known = np.random.default_rng(0), question.trainings
+    some = random.Random(0).sample(question.within, min(_MOST_RANKED, len(question.within)))
+    n = len(some)
     drawn = [np.arange(n), *(rng.integers(n, size=n) for _ in range(RESAMPLES))]
-    last = np.array([[each.accuracies[-1] for each in pool.trainings[name]] for name in names])
+    last = np.array([[known.judged(arch, seed) for seed in _DRAWS] for arch in some])
+    macs = np.array([float(count(arch).macs) for arch in some])
     early = {
         f"{epochs} epochs": np.array(
-            [[each.accuracies[at] for each in pool.trainings[name]] for name in names]
+            [[known.seen(arch, epochs, s) for s in _DRAWS] for arch in some]
         )
-        for at, epochs in enumerate(pool.epochs)
+        for epochs in known.epochs
     }
-    for score in pool.untrained[names[0]]:
-        values = np.array([pool.untrained[name][score][0] for name in names])
-        early[score] = np.stack([values, values], axis=1)
+    early["macs"] = np.stack([macs] * len(_DRAWS), axis=1)
+    for score in known.untrained(some[0]):
+        values = [known.untrained(arch)[score][0] for arch in some]
+        early[score] = np.stack([values] * len(_DRAWS), axis=1)
     found = {}
     for what, values in early.items():
-        rhos = [
-            np.mean([spearmanr(values[rows, k], last[rows, 1 - k]).statistic for k in (0, 1)])
-            for rows in drawn
-        ]
-        low, high = np.percentile(rhos[1:], [2.5, 97.5])
-        found[what] = [round(float(each), 3) for each in (rhos[0], low, high)]
+        both = np.array([_rhos(values[rows], macs[rows], last[rows]) for rows in drawn])
+        low, high = np.percentile(both[1:], [2.5, 97.5], axis=0)
+        rho, given = np.stack([both[0], low, high], axis=1).round(3).tolist()
+        found[what] = {"rho": rho, "given_macs": given}
     return found
+
+
+def _rhos(early: Numbers, macs: Numbers, last: Numbers) -> Numbers:
+    """(2,) Spearman's rho of the columns of two arrays, and the same given the MACs."""
+    found = []
+    for ours, theirs in zip(early.T, last.T, strict=True):
+        (_, rho, first), (_, _, second), _ = np.corrcoef(rankdata([ours, theirs, macs], axis=1))
+        left = (1 - first**2) * (1 - second**2)
+        found.append([rho, (rho - first * second) / left**0.5 if left > 1e-9 else 0.0])
+    return np.mean(found, axis=0)
 
 
 def words(answer: Mapping[str, Any]) -> str:
     """The tables, for a person."""
-    lines = [f"{answer['networks']} networks trained twice at {', '.join(answer['commits'])}"]
+    lines = [f"{answer['trainings']}"]
     for setting in answer["settings"]:
         is_front = setting["setting"] == FRONT
         what = (
@@ -167,16 +186,15 @@ def words(answer: Mapping[str, Any]) -> str:
             f"{setting['networks']} networks; all of them trained once come to "
             f"{setting['floor']:.3f}. A whole training takes {setting['whole_s']:.2f} CPU s."
         )
-        lines.append("Spearman's rho with the other training at the highest rung:")
-        lines += [
-            f"  {name:10} {rho:+.2f} [{low:+.2f}, {high:+.2f}]"
-            for name, (rho, low, high) in setting["agreement"].items()
-        ]
-        counts = list(setting["rows"][0]["at"])
-        head = f"{'after the time of':30}" + "".join(f"{count:>42}" for count in counts)
+        lines.append("Spearman's rho with the other training at the highest rung; given the MACs")
+        for name, both in setting["agreement"].items():
+            cells = (f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]" for rho, low, high in both.values())
+            lines.append(f"  {name:12}" + "   ".join(cells))
+        times = list(setting["rows"][0]["at"])
+        head = f"{'after the time of':30}" + "".join(f"{after:>42}" for after in times)
         lines += ["", head + "  trainings"]
         for row in setting["rows"]:
-            cells = "".join(f"{_cell_words(row['at'][count]):>42}" for count in counts)
+            cells = "".join(f"{_cell_words(row['at'][after]):>42}" for after in times)
             lines.append(f"{row['sampler']:10}{row['arm']:20}{cells}")
     lines += [
         "",

@@ -60,48 +60,52 @@ class Pool:
     """All networks of a space, each trained twice, and what is known of each.
 
     Attributes:
-        networks: By id.
+        known: The networks.
         trainings: By id, one for each replicate.
-        untrained: By id, the training-free scores by name, each with its CPU seconds.
+        scores: By id, the training-free scores by name, each with its CPU seconds.
         epochs: The rungs, the lowest first.
         commits: Of the checkouts that trained.
     """
 
     space: SearchSpace
-    networks: Mapping[str, Architecture]
+    known: tuple[Architecture, ...]
     trainings: Mapping[str, tuple[Training, ...]]
-    untrained: Mapping[str, Mapping[str, tuple[float, float]]]
+    scores: Mapping[str, Mapping[str, tuple[float, float]]]
     epochs: tuple[int, ...] = RECIPE.epochs
     commits: tuple[str, ...] = ()
 
-    def seen(self, name: str, epochs: int, seed: int) -> float:
+    def seen(self, arch: Architecture, epochs: int, seed: int) -> float:
         """The accuracy that a search with that seed sees at a rung, 0 to 1."""
-        return self._drawn(name, seed).accuracies[self.epochs.index(epochs)]
+        return self._drawn(arch, seed).accuracies[self.epochs.index(epochs)]
 
-    def judged(self, name: str, seed: int) -> float:
-        """The accuracy of the other training, at the highest rung, in percent."""
-        return 100 * self.trainings[name][1 - _which(name, seed)].accuracies[-1]
+    def judged(self, arch: Architecture, seed: int) -> float:
+        """The accuracy of the other training, at the highest rung, 0 to 1."""
+        return self.trainings[arch.id][1 - _which(arch.id, seed)].accuracies[-1]
 
-    def true(self, name: str) -> float:
-        """The mean of both trainings at the highest rung, in percent."""
-        return 100 * float(np.mean([each.accuracies[-1] for each in self.trainings[name]]))
+    def true(self, arch: Architecture) -> float:
+        """The mean of both trainings at the highest rung, 0 to 1."""
+        return float(np.mean([each.accuracies[-1] for each in self.trainings[arch.id]]))
 
-    def seconds(self, name: str, epochs: int, before: int, seed: int) -> float:
+    def seconds(self, arch: Architecture, epochs: int, before: int, seed: int) -> float:
         """CPU seconds from one rung of a ladder (0: none) to the next; rungs between are no stop.
 
         Args:
-            name: Of the network.
+            arch: The network.
             epochs: The rung to reach.
             before: The rung whose checkpoint is there; 0 for none.
             seed: Of the search.
         """
-        training = self._drawn(name, seed)
+        training = self._drawn(arch, seed)
         first = self.epochs.index(before) + 1 if before else 0
         passed = training.seconds[first : self.epochs.index(epochs) + 1]
         return sum(passed) - (len(passed) - 1) * training.again_s
 
-    def _drawn(self, name: str, seed: int) -> Training:
-        return self.trainings[name][_which(name, seed)]
+    def untrained(self, arch: Architecture) -> Mapping[str, tuple[float, float]]:
+        """The training-free scores by name, each with its CPU seconds."""
+        return self.scores[arch.id]
+
+    def _drawn(self, arch: Architecture, seed: int) -> Training:
+        return self.trainings[arch.id][_which(arch.id, seed)]
 
 
 def train(data_folder: Path, file: Path, minutes: float) -> None:
@@ -164,9 +168,9 @@ def load(file: Path) -> Pool:
         )
     return Pool(
         space=space,
-        networks=networks,
+        known=tuple(networks.values()),
         trainings={name: tuple(whole[name][each] for each in REPLICATES) for name in networks},
-        untrained={
+        scores={
             line["id"]: {name: tuple(each) for name, each in line["untrained"].items()}
             for line in known
             if "untrained" in line

@@ -4,11 +4,11 @@ import functools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from no_op_workers import table_by_macs
 from numpy.typing import NDArray
-from rungs_pool import Pool
 from search_problems import hypervolume
 
 from mnas.arch import Architecture
@@ -24,9 +24,11 @@ from mnas.search.samplers import sampler_factory
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import Plan, TrialLoop
 from mnas.search.work import Task
+from mnas.space import SearchSpace
 from mnas.training import FilterRule, Score
 
 Numbers = NDArray[np.float64]
+_MOST_TRIALS = 100_000  # no end: the time is one
 FRONT = "front"  # in place of a budget: accuracy and latency are both objectives
 
 
@@ -53,18 +55,45 @@ class Arm:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Trainings(Protocol):
+    """What trainings give and cost; accuracies are 0 to 1."""
+
+    @property
+    def space(self) -> SearchSpace: ...
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The rungs, the lowest first."""
+        ...
+
+    @property
+    def known(self) -> tuple[Architecture, ...]:
+        """Networks among which the best is looked for: all of the space, or many of it."""
+        ...
+
+    def seen(self, arch: Architecture, epochs: int, seed: int, /) -> float: ...
+    def judged(self, arch: Architecture, seed: int, /) -> float: ...
+    def true(self, arch: Architecture, /) -> float: ...
+    def seconds(self, arch: Architecture, epochs: int, before: int, seed: int, /) -> float: ...
+    def untrained(self, arch: Architecture, /) -> Mapping[str, tuple[float, float]]: ...
+
+
+class Finished(NamedTuple):
     """A rung that a network finished.
 
     Attributes:
         at_s: CPU seconds of the search until then.
         name: Id of the network.
+        seen: Accuracy at the rung, 0 to 1.
+        judged: Accuracy by which the network is judged, 0 to 1.
+        ms: Latency in milliseconds.
     """
 
     at_s: float
     name: str
     epochs: int
+    seen: float
+    judged: float
+    ms: float
 
 
 Trace = list[Finished]
@@ -92,8 +121,10 @@ class Replay:
 
     slots = 1
 
-    def __init__(self, pool: Pool, ladder: Sequence[int], seed: int, clock: Clock) -> None:
-        self._pool = pool
+    def __init__(
+        self, question: "Question", ladder: Sequence[int], seed: int, clock: Clock
+    ) -> None:
+        self._question = question
         self._before = dict(zip(ladder, (0, *ladder), strict=False))
         self._seed = seed
         self._clock = clock
@@ -105,11 +136,12 @@ class Replay:
 
     def collect(self, timeout: float) -> list[tuple[int, Score]]:
         ticket, task = self._waiting.popleft()
-        name, epochs, seed = task.architecture.id, task.epochs, self._seed
-        seconds = self._pool.seconds(name, epochs, self._before[epochs], seed)
+        arch, epochs, seed = task.architecture, task.epochs, self._seed
+        trainings = self._question.trainings
+        seconds = trainings.seconds(arch, epochs, self._before[epochs], seed)
         self._clock.spend(seconds)
-        self.trace.append(Finished(round(self._clock.now_s, 4), name, epochs))
-        return [(ticket, _score(self._pool.seen(name, epochs, seed), epochs, seconds))]
+        self.trace.append(self._question.finished(arch, epochs, seed, self._clock.now_s))
+        return [(ticket, _score(trainings.seen(arch, epochs, seed), epochs, seconds))]
 
     def close(self) -> None:
         self._waiting.clear()
@@ -120,10 +152,11 @@ class Question:
     """What is searched for, and how an answer is judged.
 
     Attributes:
+        trainings: What is looked up.
         setting: The percentile of latency that is the budget, or `FRONT`.
     """
 
-    pool: Pool
+    trainings: Trainings
     setting: int | str
 
     @functools.cached_property
@@ -134,65 +167,68 @@ class Question:
 
     @functools.cached_property
     def budget_ms(self) -> float | None:
+        """Highest latency in milliseconds; None without a budget."""
         if self.setting == FRONT:
             return None
-        return float(np.percentile([*self.latency_ms.values()], int(self.setting)))
+        return float(np.percentile(self._latencies, int(self.setting)))
 
     @functools.cached_property
-    def latency_ms(self) -> Mapping[str, float]:
-        """By id, of every network."""
-        return {name: self._table.predict(arch).ms for name, arch in self.pool.networks.items()}
-
-    @functools.cached_property
-    def within(self) -> list[str]:
-        """The networks within the budget."""
+    def within(self) -> list[Architecture]:
+        """The known networks within the budget."""
         budget = np.inf if self.budget_ms is None else self.budget_ms
-        return [name for name, ms in self.latency_ms.items() if ms <= budget]
+        each = zip(self.trainings.known, self._latencies, strict=True)
+        return [arch for arch, ms in each if ms <= budget]
 
     @functools.cached_property
     def whole_s(self) -> float:
         """Mean CPU seconds of training a network within the budget, with no stop on the way."""
-        pool, top = self.pool, self.pool.epochs[-1]
+        trainings = self.trainings
         return float(
-            np.mean([pool.seconds(name, top, 0, seed) for name in self.within for seed in range(8)])
+            np.mean(
+                [
+                    trainings.seconds(arch, trainings.epochs[-1], 0, seed)
+                    for arch in self.within
+                    for seed in range(8)
+                ]
+            )
         )
 
     @functools.cached_property
     def _table(self) -> LatencyTable:
-        return table_by_macs(self.pool.space)
+        return table_by_macs(self.trainings.space)
+
+    @functools.cached_property
+    def _latencies(self) -> list[float]:
+        return [self._table.predict(arch).ms for arch in self.trainings.known]
 
     @functools.cached_property
     def _truths(self) -> list[float]:
-        return [self.pool.true(name) for name in self.within]
+        """Of the networks within the budget."""
+        return [self.trainings.true(arch) for arch in self.within]
 
     @functools.cached_property
     def _reference(self) -> tuple[float, float]:
-        """The worst latency, and the 10th percentile of the accuracies."""
-        return max(self.latency_ms.values()), float(np.percentile(self._truths, 10))
+        """The worst latency and the worst accuracy, so that every network counts."""
+        return max(self._latencies), min(self._truths)
 
     @functools.cached_property
     def _true_area(self) -> float:
-        points = [*zip(self.latency_ms.values(), self._truths, strict=True)]
-        return hypervolume(points, self._reference)
+        return hypervolume([*zip(self._latencies, self._truths, strict=True)], self._reference)
 
     def search(self, arm: Arm, sampler: str, seed: int, *, limit_s: float) -> Trace:
         """One search, until the space or the time is used up."""
+        space = self.trainings.space
         objectives = Objectives(targets=("cpu",), with_latency=self.budget_ms is None)
-        ground = Ground(self.pool.space, self.limits, objectives)
+        make_sampler = sampler_factory(sampler, Ground(space, self.limits, objectives))
         clock = Clock(limit_s)
-        worker = Replay(self.pool, arm.ladder, seed, clock)
+        worker = Replay(self, arm.ladder, seed, clock)
         with RecordStore(":memory:") as store:
             TrialLoop(
-                Plan(trials=len(self.pool.networks), epochs=arm.ladder, seed=seed),
-                space=self.pool.space,
+                Plan(trials=_MOST_TRIALS, epochs=arm.ladder, seed=seed),
+                space=space,
                 limits=self.limits,
                 objectives=objectives,
-                proposer=Proposer(
-                    self.pool.space,
-                    sampler_factory(sampler, ground),
-                    seed=seed,
-                    directions=objectives.directions,
-                ),
+                proposer=Proposer(space, make_sampler, seed=seed, directions=objectives.directions),
                 store=store,
                 executor=worker,
                 observer=ignore,
@@ -208,46 +244,48 @@ class Question:
             return None
 
         def score(arch: Architecture) -> Score:
-            value, seconds = self.pool.untrained[arch.id][rule.score]
+            value, seconds = self.trainings.untrained(arch)[rule.score]
             clock.spend(seconds)
             return _score(value, 0, seconds)
 
         return CandidateFilter(rule, score, objectives)
 
-    def judge(self, names: Sequence[str], seed: int) -> float:
+    def finished(self, arch: Architecture, epochs: int, seed: int, at_s: float = 0.0) -> Finished:
+        """What is to be known of a rung that a network finished."""
+        seen, judged = self.trainings.seen(arch, epochs, seed), self.trainings.judged(arch, seed)
+        ms = self._table.predict(arch).ms
+        return Finished(round(at_s, 4), arch.id, epochs, round(seen, 6), round(judged, 6), ms)
+
+    def judge(self, whole: Sequence[Finished]) -> float:
         """What a search has that trained these networks to the highest rung.
 
         Returns:
-            With a budget the regret in points, lower is better: what the network with the
-            highest accuracy seen has in its other training, against the truly best one. For a
-            front its hypervolume, judged by the other training, as a share of the true front's.
+            With a budget the regret in points, lower is better: how far the network with the
+            highest accuracy seen is, by the accuracy that judges, from the truly best one. For a
+            front its hypervolume, by the accuracies that judge, as a share of the true front's.
         """
         if self.setting == FRONT:
-            return self._share_of_front(names, seed)
-        if not names:
-            return max(self._truths) - min(self._truths)
-        top = self.pool.epochs[-1]
-        best = max(names, key=lambda name: self.pool.seen(name, top, seed))
-        return max(self._truths) - self.pool.judged(best, seed)
+            return self._share_of_front(whole)
+        if not whole:
+            return 100 * (max(self._truths) - min(self._truths))
+        best = max(whole, key=lambda each: each.seen)
+        return 100 * (max(self._truths) - best.judged)
 
-    def _share_of_front(self, names: Sequence[str], seed: int) -> float:
-        pool, ms, top = self.pool, self.latency_ms, self.pool.epochs[-1]
-        points = [(ms[name], pool.seen(name, top, seed), name) for name in names]
-        front = [
-            (at, pool.judged(name, seed))
-            for at, seen, name in points
-            if not any(m <= at and s >= seen and (m, s) != (at, seen) for m, s, _ in points)
-        ]
-        return hypervolume(front, self._reference) / self._true_area
+    def _share_of_front(self, whole: Sequence[Finished]) -> float:
+        front: list[Finished] = []
+        for each in sorted(whole, key=lambda each: (each.ms, -each.seen)):
+            if not front or each.seen > front[-1].seen:
+                front.append(each)
+        points = [(each.ms, each.judged) for each in front]
+        return hypervolume(points, self._reference) / self._true_area
 
-    def curve(self, trace: Trace, seed: int, trainings: Sequence[int]) -> Numbers:
+    def curve(self, trace: Trace, trainings: Sequence[int]) -> Numbers:
         """(n,) what `judge` says after the CPU seconds of so many whole trainings."""
-        top = [each for each in trace if each.epochs == self.pool.epochs[-1]]
-        names = [each.name for each in top]
+        whole = [each for each in trace if each.epochs == self.trainings.epochs[-1]]
         ended = np.searchsorted(
-            [each.at_s for each in top], np.array(trainings) * self.whole_s, side="right"
+            [each.at_s for each in whole], np.array(trainings) * self.whole_s, side="right"
         )
-        judged = {count: self.judge(names[:count], seed) for count in set(ended.tolist())}
+        judged = {count: self.judge(whole[:count]) for count in set(ended.tolist())}
         return np.array([judged[count] for count in ended.tolist()])
 
 

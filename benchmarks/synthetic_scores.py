@@ -5,6 +5,7 @@ the depth of their stage and on the option of the layer before; what is left of 
 scores are noisy. It was written before any sampler was tuned on it.
 """
 
+import functools
 import hashlib
 import itertools
 import random
@@ -24,6 +25,7 @@ class SyntheticScores:
     def __init__(self, space: str = "small_28", seed: int = 7) -> None:
         self.space = load_space(space)
         self._seed = seed
+        self._true: dict[str, float] = {}
 
     def candidates(self) -> tuple[Architecture, ...]:
         """Random networks, and the ends of climbs from the best of them by single changes."""
@@ -42,6 +44,11 @@ class SyntheticScores:
 
     def true(self, arch: Architecture) -> float:
         """Without noise."""
+        if arch.id not in self._true:
+            self._true[arch.id] = self._worth(arch)
+        return self._true[arch.id]
+
+    def _worth(self, arch: Architecture) -> float:
         chosen = self.space.encode(arch)
         names = list(chosen)
         own = [self._effect(name, chosen[name]) for name in names]
@@ -68,6 +75,11 @@ class SyntheticScores:
 
     def _effect(self, name: str, option: object) -> float:
         """A standard normal number that hangs on nothing but its name and the seed."""
-        digest = hashlib.sha256(f"{self._seed} {name} {option}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        return float(rng.standard_normal())
+        return _normal(f"{self._seed} {name} {option}")
+
+
+@functools.lru_cache(maxsize=100_000)  # the same few options come again and again
+def _normal(name: str) -> float:
+    digest = hashlib.sha256(name.encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    return float(rng.standard_normal())
