@@ -1,5 +1,6 @@
 """What searches with and without rungs came to: means, paired intervals, ratios of time."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,7 +68,8 @@ def _cell(base: Numbers, other: Numbers, after: int, question: Question) -> dict
         return cell
     sign = 1 if question.setting == FRONT else -1  # so that higher is better
     cell["more"] = [round(each, 4) for each in interval(other[:, at] - base[:, at])]
-    cell["time"] = [round(each, 3) for each in time_ratio(sign * base, sign * other, after)]
+    ratio = time_ratio(sign * base, sign * other, after)
+    cell["time"] = [round(each, 3) if math.isfinite(each) else None for each in ratio]
     return cell
 
 
@@ -150,8 +152,8 @@ def agreement(question: Question) -> dict[str, dict[str, list[float]]]:
     }
     early["macs"] = np.stack([macs] * len(_DRAWS), axis=1)
     for score in known.untrained(some[0]):
-        values = [known.untrained(arch)[score][0] for arch in some]
-        early[score] = np.stack([values] * len(_DRAWS), axis=1)
+        own = np.array([known.untrained(arch)[score][0] for arch in some])
+        early[score] = np.stack([own] * len(_DRAWS), axis=1)
     found = {}
     for what, values in early.items():
         both = np.array([_rhos(values[rows], macs[rows], last[rows]) for rows in drawn])
@@ -165,10 +167,13 @@ def _rhos(early: Numbers, macs: Numbers, last: Numbers) -> Numbers:
     """(2,) Spearman's rho of the columns of two arrays, and the same given the MACs."""
     found = []
     for ours, theirs in zip(early.T, last.T, strict=True):
-        (_, rho, first), (_, _, second), _ = np.corrcoef(rankdata([ours, theirs, macs], axis=1))
+        ranks = rankdata([ours, theirs, macs], axis=1)
+        corr = np.corrcoef(ranks)
+        rho, first, second = corr[0, 1], corr[0, 2], corr[1, 2]
         left = (1 - first**2) * (1 - second**2)
         found.append([rho, (rho - first * second) / left**0.5 if left > 1e-9 else 0.0])
-    return np.mean(found, axis=0)
+    means: Numbers = np.array(found).mean(axis=0)
+    return means
 
 
 def words(answer: Mapping[str, Any]) -> str:
@@ -188,13 +193,13 @@ def words(answer: Mapping[str, Any]) -> str:
         )
         lines.append("Spearman's rho with the other training at the highest rung; given the MACs")
         for name, both in setting["agreement"].items():
-            cells = (f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]" for rho, low, high in both.values())
-            lines.append(f"  {name:12}" + "   ".join(cells))
+            pair = [f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]" for rho, low, high in both.values()]
+            lines.append(f"  {name:12}" + "   ".join(pair))
         times = list(setting["rows"][0]["at"])
-        head = f"{'after the time of':30}" + "".join(f"{after:>42}" for after in times)
+        head = f"{'after the time of':30}" + "".join(f"{after:>47}" for after in times)
         lines += ["", head + "  trainings"]
         for row in setting["rows"]:
-            cells = "".join(f"{_cell_words(row['at'][after]):>42}" for after in times)
+            cells = "".join(f"{_cell_words(row['at'][after]):>47}" for after in times)
             lines.append(f"{row['sampler']:10}{row['arm']:20}{cells}")
     lines += [
         "",
@@ -210,7 +215,7 @@ def _cell_words(cell: Mapping[str, Any]) -> str:
     text = f"{cell['mean']:.3f}"
     if "more" in cell:
         low, high = cell["more"]
-        ratio, shortest, longest = cell["time"]
+        ratio, *ends = ("inf" if each is None else f"{each:.2f}" for each in cell["time"])
         mark = "~" if low <= 0 <= high else ""
-        text = f"{mark}{text} [{low:+.2f} {high:+.2f}] {ratio:.2f} [{shortest:.2f} {longest:.2f}]"
+        text = f"{mark}{text} [{low:+.2f} {high:+.2f}] {ratio} [{' '.join(ends)}]"
     return f"{text} ({cell['begun']:.0f}/{cell['whole']:.0f})" if "begun" in cell else text
