@@ -33,7 +33,7 @@ from typing import Any
 
 from rungs_figures import GRID, agreement, figures, floor, words
 from rungs_pool import RECIPE, SPACE, append, lines, load, train
-from rungs_search import FRONT, Arm, Finished, Question, Trace, Trainings
+from rungs_search import FRONT, WITH_LATENCY, Arm, Finished, Question, Trace, Trainings
 from rungs_synthetic import EPOCHS, SyntheticTrainings
 
 from mnas.arch import MnasError
@@ -44,9 +44,9 @@ from mnas.training import untrained_scores
 _SYNTHETIC = "synthetic:"
 POOL = Path(__file__).parents[1] / "results" / "rungs" / "curves.jsonl"
 # Questions and the seconds of a search: what forked processes find as it was before the fork.
-_shared: dict[int | str, tuple[Question, float]] = {}
+_shared: dict[str, tuple[Question, float]] = {}
 
-Job = tuple[str, str, int | str, int]  # sampler, arm, setting, seed
+Job = tuple[str, str, str, int]  # sampler, arm, setting, seed
 _NAMES = ("sampler", "arm", "setting", "seed")
 
 
@@ -162,8 +162,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--settings",
         type=_settings,
-        default=(50, FRONT),
-        help=f"percentiles of latency that are budgets, and `{FRONT}`",
+        default=("50", "50" + WITH_LATENCY, FRONT),
+        help="percentiles of latency that are budgets, such as 50; 50+latency where latency is an "
+        "objective too; and `front` without a budget",
     )
     parser.add_argument(
         "--trainings",
@@ -213,8 +214,16 @@ def _counts(text: str) -> tuple[int, ...]:
     return counts
 
 
-def _settings(text: str) -> tuple[int | str, ...]:
-    return tuple(each if each == FRONT else int(each) for each in _list(text))
+def _settings(text: str) -> tuple[str, ...]:
+    settings = _list(text)
+    for each in settings:
+        budget = each.removesuffix(WITH_LATENCY)
+        if each != FRONT and not (budget.isdecimal() and 1 <= int(budget) <= 100):
+            raise argparse.ArgumentTypeError(
+                f"a setting is a percentile of 1 to 100, one with {WITH_LATENCY} after it, or "
+                f"{FRONT}; got {each!r}"
+            )
+    return settings
 
 
 def _arm(text: str) -> str:

@@ -184,7 +184,7 @@ def words(answer: Mapping[str, Any]) -> str:
         what = (
             "Front of accuracy and latency: share of the true front's hypervolume, higher is better"
             if is_front
-            else f"Budget at the {setting['setting']}th percentile of latency: regret in points"
+            else f"Budget at percentile {setting['setting']} of latency: regret in points"
         )
         lines += ["", f"{what}. {setting['seeds']} seeds"]
         lines.append(

@@ -30,6 +30,7 @@ from mnas.training import FilterRule, Score
 Numbers = NDArray[np.float64]
 _MOST_TRIALS = 100_000  # no end: the time is one
 FRONT = "front"  # in place of a budget: accuracy and latency are both objectives
+WITH_LATENCY = "+latency"  # after a budget: latency is an objective too
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +154,12 @@ class Question:
 
     Attributes:
         trainings: What is looked up.
-        setting: The percentile of latency that is the budget, or `FRONT`.
+        setting: The percentile of latency that is the budget, such as `50`, or `50+latency` where
+            latency is an objective within it; or `FRONT`.
     """
 
     trainings: Trainings
-    setting: int | str
+    setting: str
 
     @functools.cached_property
     def limits(self) -> Limits:
@@ -170,7 +172,8 @@ class Question:
         """Highest latency in milliseconds; None without a budget."""
         if self.setting == FRONT:
             return None
-        return float(np.percentile(self._latencies, int(self.setting)))
+        percentile = float(self.setting.removesuffix(WITH_LATENCY))
+        return float(np.percentile(self._latencies, percentile))
 
     @functools.cached_property
     def within(self) -> list[Architecture]:
@@ -218,7 +221,8 @@ class Question:
     def search(self, arm: Arm, sampler: str, seed: int, *, limit_s: float) -> Trace:
         """One search, until the space or the time is used up."""
         space = self.trainings.space
-        objectives = Objectives(targets=("cpu",), with_latency=self.budget_ms is None)
+        is_front = self.setting == FRONT or self.setting.endswith(WITH_LATENCY)
+        objectives = Objectives(targets=("cpu",), with_latency=is_front)
         make_sampler = sampler_factory(sampler, Ground(space, self.limits, objectives))
         clock = Clock(limit_s)
         worker = Replay(self, arm.ladder, seed, clock)

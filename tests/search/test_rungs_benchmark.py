@@ -40,7 +40,7 @@ def test_a_rung_that_is_no_stop_costs_no_judging(pool):
     assert any(saved == pytest.approx(2 * each) for each in again)
 
 
-@pytest.mark.parametrize("setting", [50, "front"])
+@pytest.mark.parametrize("setting", ["50", "50+latency", "front"])
 def test_a_search_climbs_its_ladder_and_pays_for_every_rung(load_module, pool, setting):
     search = load_module("rungs_search")
     question = search.Question(pool, setting)
@@ -60,7 +60,7 @@ def test_a_search_climbs_its_ladder_and_pays_for_every_rung(load_module, pool, s
 
 def test_a_filter_trains_fewer_and_its_scores_take_their_time(load_module, pool):
     search = load_module("rungs_search")
-    question = search.Question(pool, 50)
+    question = search.Question(pool, "50")
     within = {arch.id: arch for arch in question.within}
 
     trace = question.search(search.Arm.read("9+macs:0.3"), "random", 0, limit_s=1e9)
@@ -111,6 +111,16 @@ def test_an_arm_that_the_pool_does_not_hold_is_refused(load_module, monkeypatch,
         load_module("rungs").main()
 
     assert "is no arm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("setting", ["0", "101", "50+", "fronts"])
+def test_a_setting_that_cannot_be_is_refused(load_module, monkeypatch, capsys, setting):
+    monkeypatch.setattr(sys, "argv", ["rungs.py", "--settings", setting])
+
+    with pytest.raises(SystemExit, match="2"):
+        load_module("rungs").main()
+
+    assert f"got {setting!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", ["0.3,0.9", "0,0.5,1", "a,b,c", "0.3,0.6,0.9 --arms 9+zen"])
