@@ -3,21 +3,27 @@
 The loop, the records (SQLite on disk, synchronous) and the sampler are the real ones; only the
 training is replaced. Parts, each of which can be named:
 
-    growth    no-op trials through the driver, time and memory in ten steps up to --trials
+    growth    no-op trials in the driver's own process, time and memory in ten steps to --trials
     optuna    the same ask and tell with plain Optuna on SQLite, for --seconds
-    tune      ray.tune with OptunaSearch, for a few trials, where it can be imported
-    overhead  trials that take --sleep seconds on 2 Ray workers, against the time they must take
+    ray       no-op trials through 2 Ray workers, for --seconds or up to --trials
+    tune      50 no-op trials through ray.tune with OptunaSearch (random) on 2 processors, where it
+              can be imported
+    overhead  trials that take --sleep seconds on 2 Ray workers, against the time they must take,
+              for the first of --samplers
     cluster   a simulated cluster: virtual clock, --workers workers, trial times and deaths drawn
 
-`growth` and `cluster` do it for each of --samplers. Each step is printed to stderr as it ends, and
-after --limit seconds a sampler ends where it is.
+`growth`, `ray` and `cluster` do it for each of --samplers. Where Ray is used, it is up before the
+clock starts. Each step is printed to stderr as it ends, and after --limit seconds a sampler ends
+where it is.
 
 Example: python benchmarks/orchestration.py growth optuna cluster --trials 20000 --json
 """
 
 import argparse
+import contextlib
 import itertools
 import json
+import logging
 import math
 import sys
 import tempfile
@@ -28,7 +34,7 @@ from typing import Any
 
 import optuna
 import psutil
-from no_op_workers import AtOnce, Simulated, scored, table_by_macs
+from no_op_workers import AtOnce, Simulated, SleepingBench, table_by_macs
 
 from mnas.results import RecordStore
 from mnas.search.executors import Executor
@@ -41,11 +47,11 @@ from mnas.search.ray_workers import RayExecutor
 from mnas.search.samplers import sampler_factory
 from mnas.search.stopping import StopRequest
 from mnas.search.trials import Plan, TrialLoop
-from mnas.search.work import Bench, Task
 from mnas.space import SearchSpace, load_space
-from mnas.training import Score
 
 Answer = dict[str, Any]
+_RAY_WORKERS = 2
+_TUNED = 50  # trials of ray.tune
 
 
 class Watch:
@@ -125,13 +131,12 @@ def loop(
     *,
     sampler: str,
     trials: int,
-    epochs: int = 1,
 ) -> TrialLoop:
     objectives = Objectives(targets=("cpu",), with_latency=True)
     limits = Limits(predictors={"cpu": table_by_macs(space)})
     ground = Ground(space, limits, objectives)
     return TrialLoop(
-        Plan(trials=trials, epochs=(epochs,), seed=0),
+        Plan(trials=trials, epochs=(1,), seed=0),
         space=space,
         limits=limits,
         objectives=objectives,
@@ -173,57 +178,101 @@ def plain_optuna(space: SearchSpace, options: argparse.Namespace) -> Answer:
         return {"trials_per_second": trials / (time.perf_counter() - started)}
 
 
-def tune(space: SearchSpace, options: argparse.Namespace) -> Answer:
-    """ray.tune with OptunaSearch on two processors."""
+def no_ops_through_ray(space: SearchSpace, options: argparse.Namespace) -> Answer:
+    """Trials that take no time, through Ray workers and into the records."""
+    found = {}
+    for sampler in options.samplers.split(","):
+        wall, trials = _through_ray(
+            space, sampler, options.trials, sleep_s=0.0, limit_s=options.seconds
+        )
+        found[sampler] = {"trials": trials, "trials_per_second": trials / wall}
+    return found
+
+
+def overhead(space: SearchSpace, options: argparse.Namespace) -> Answer:
+    """Wall time of trials that sleep, over what the workers must take for them."""
+    sampler = options.samplers.split(",")[0]
+    wall, _ = _through_ray(space, sampler, options.sleeps, sleep_s=options.sleep)
+    least = options.sleep * math.ceil(options.sleeps / _RAY_WORKERS)
+    return {"sampler": sampler, "wall_s": wall, "least_s": least, "overhead": wall / least - 1}
+
+
+def _through_ray(
+    space: SearchSpace, sampler: str, trials: int, *, sleep_s: float, limit_s: float = math.inf
+) -> tuple[float, int]:
+    """Seconds and ended trials of a search whose workers all live before it begins."""
+    bench = SleepingBench(
+        data=None,  # type: ignore[arg-type]
+        recipe=None,  # type: ignore[arg-type]
+        threads=1,
+        checkpoints=None,
+        sleep_s=sleep_s,
+    )
+    executor = RayExecutor(bench, count=_RAY_WORKERS, cpus=1)
     try:
+        while executor.slots < _RAY_WORKERS:
+            executor.collect(timeout=1.0)
+        with tempfile.TemporaryDirectory() as folder, RecordStore(Path(folder) / "r.db") as store:
+            watch = Watch(f"{sampler} through Ray", trials, limit_s)
+            trial_loop = loop(space, store, executor, watch, sampler=sampler, trials=trials)
+            started = time.perf_counter()
+            trial_loop.run()
+            wall = time.perf_counter() - started
+            return wall, sum(record.state == "complete" for record in store.trials())
+    finally:
+        executor.close()
+
+
+def tune(space: SearchSpace, options: argparse.Namespace) -> Answer:
+    """No-op trials through ray.tune with OptunaSearch, which proposes at random as well.
+
+    Ray runs already, and a first fit of two trials is not counted. What is counted is one whole
+    `fit`: the trials, the start of the actors, which serve one trial after the other as mnas's
+    workers do, and what Tune writes to the disk.
+    """
+    try:
+        import ray
         from ray import tune as ray_tune
         from ray.tune.search.optuna import OptunaSearch
     except ImportError as error:
         return {"skipped": f"cannot be imported here: {error}"}
-    started = time.perf_counter()
-    ray_tune.Tuner(
-        lambda config: {"score": 0.5},
-        param_space={
-            name: ray_tune.choice(list(choices)) for name, choices in space.choices.items()
-        },
-        tune_config=ray_tune.TuneConfig(
-            metric="score", mode="max", num_samples=10, search_alg=OptunaSearch()
-        ),
-    ).fit()
-    return {"trials_per_second": 10 / (time.perf_counter() - started)}
 
+    def fit(trials: int, folder: str) -> None:
+        results = ray_tune.Tuner(
+            lambda config: {"score": 0.5},
+            param_space={
+                name: ray_tune.choice(list(choices)) for name, choices in space.choices.items()
+            },
+            tune_config=ray_tune.TuneConfig(
+                metric="score",
+                mode="max",
+                num_samples=trials,
+                reuse_actors=True,  # else each trial pays for a process of its own
+                search_alg=OptunaSearch(sampler=optuna.samplers.RandomSampler(seed=0)),
+            ),
+            run_config=ray_tune.RunConfig(storage_path=folder, verbose=0),
+        ).fit()
+        assert len(results) == trials
+        assert not results.errors
 
-class SleepingBench(Bench):
-    """Sleeps in place of training."""
-
-    def perform(self, task: Task) -> Score:
-        time.sleep(task.epochs)
-        return scored(task)
-
-
-def overhead(space: SearchSpace, options: argparse.Namespace) -> Answer:
-    """Wall time of trials that sleep, over what two workers must take for them."""
-    bench = SleepingBench(data=None, recipe=None, threads=1, checkpoints=None)  # type: ignore[arg-type]
-    executor = RayExecutor(bench, count=2, cpus=1)
+    ray.init(
+        address="local",
+        num_cpus=_RAY_WORKERS,
+        _node_ip_address="127.0.0.1",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
     try:
-        with tempfile.TemporaryDirectory() as folder, RecordStore(Path(folder) / "r.db") as store:
-            watch = Watch("overhead", options.sleeps, math.inf)
-            trial_loop = loop(
-                space,
-                store,
-                executor,
-                watch,
-                sampler="random",
-                trials=options.sleeps,
-                epochs=options.sleep,
-            )
+        # Tune prints where it writes.
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+            fit(2, folder)
             started = time.perf_counter()
-            trial_loop.run()
+            fit(_TUNED, folder)
             wall = time.perf_counter() - started
     finally:
-        executor.close()
-    least = options.sleep * math.ceil(options.sleeps / 2)
-    return {"wall_s": wall, "least_s": least, "overhead": wall / least - 1}
+        ray.shutdown()
+    return {"trials": _TUNED, "trials_per_second": _TUNED / wall}
 
 
 def cluster(space: SearchSpace, options: argparse.Namespace) -> Answer:
@@ -245,9 +294,11 @@ def _simulated(space: SearchSpace, options: argparse.Namespace, sampler: str) ->
         watch = Watch(f"cluster {sampler}", options.trials, options.limit, more)
         loop(space, store, executor, watch, sampler=sampler, trials=options.trials).run()
         records = store.count()
+        failed = sum(record.state == "failed" for record in store.trials())
     return {
         "workers": options.workers,
         "records": records,
+        "failed": failed,
         "virtual_hours": executor.now / 3600,
         "driver_seconds": executor.driver,
         "real_seconds": time.perf_counter() - started,
@@ -261,6 +312,7 @@ def _simulated(space: SearchSpace, options: argparse.Namespace, sampler: str) ->
 PARTS: dict[str, Callable[[SearchSpace, argparse.Namespace], Answer]] = {
     "growth": growth,
     "optuna": plain_optuna,
+    "ray": no_ops_through_ray,
     "tune": tune,
     "overhead": overhead,
     "cluster": cluster,
@@ -282,23 +334,33 @@ def main() -> None:
         help="seconds of one sampler in `growth` and `cluster`, after which it ends where it is",
     )
     parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of plain Optuna")
-    parser.add_argument("--sleep", type=int, default=10, help="seconds of a trial of `overhead`")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of `optuna` and `ray`")
+    parser.add_argument(
+        "--sleep", type=float, default=10.0, help="seconds of a trial of `overhead`"
+    )
     parser.add_argument("--sleeps", type=int, default=12, help="trials of `overhead`")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"unknown part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    if not (math.isfinite(options.sleep) and options.sleep > 0):
+        parser.error(f"--sleep must be above 0 seconds; got {options.sleep:g} (`ray` sleeps none)")
+    if options.sleeps < 1:
+        parser.error(f"--sleeps must be at least 1; got {options.sleeps}")
     space = load_space(options.space)
     found = {part: PARTS[part](space, options) for part in options.parts}
-    theirs = found.get("optuna", {}).get("trials_per_second")
-    if theirs and "growth" in found:
-        found["over_optuna_on_sqlite"] = {
-            sampler: each["trials_per_second"] / theirs
-            for sampler, each in found["growth"].items()
-            if "trials_per_second" in each
-        }
+    for ours, theirs, ratio in (
+        ("growth", "optuna", "over_optuna_on_sqlite"),
+        ("ray", "tune", "over_ray_tune"),
+    ):
+        their_rate = found.get(theirs, {}).get("trials_per_second")
+        if their_rate and ours in found:
+            found[ratio] = {
+                sampler: each["trials_per_second"] / their_rate
+                for sampler, each in found[ours].items()
+                if "trials_per_second" in each
+            }
     if options.json:
         json.dump(found, sys.stdout, indent=1)
         print()
