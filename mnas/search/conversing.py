@@ -54,10 +54,11 @@ class Conversation(Protocol):
 
     def ask(
         self, number: int, sampler: optuna.samplers.BaseSampler, wanted: Suggested | None, /
-    ) -> tuple[Suggested, Notes]:
+    ) -> tuple[Suggested, Notes] | None:
         """What the sampler of this proposal suggests, for every choice, and what it noted.
 
-        Where others want something, it is that, completed.
+        Where others want something, it is that, completed. None if the sampler knows that it has
+        nothing: then nothing was asked for.
         """
         ...
 
@@ -87,9 +88,11 @@ class RowTalk:
 
     def ask(
         self, number: int, sampler: optuna.samplers.BaseSampler, wanted: Suggested | None, /
-    ) -> tuple[Suggested, Notes]:
+    ) -> tuple[Suggested, Notes] | None:
         assert sampler is self._sampler  # it has been given the numbers of this proposal
         suggested = self._sampler.ask(number) if wanted is None else self._sampler.filled(wanted)
+        if suggested is None:
+            return None
         self._asked[number] = suggested
         return suggested, {}
 

@@ -84,11 +84,11 @@ class Greybox:
         if not len(found):
             return None
         budget = found.costs[rng.integers(len(found))]
-        found = found[np.all(found.costs <= budget, axis=1)]
-        size = self._inputs(found).sizes.sum(axis=1)
+        within = found[np.all(found.costs <= budget, axis=1)]
+        size = self._inputs(within).sizes.sum(axis=1)
         order = np.argsort(-size, kind="stable")
         larger = rng.permutation(order[: max(1, len(order) // 4)])
-        return seen.first_new(found.rows[index] for index in (*larger, *order))
+        return seen.first_new((*within.rows[larger], *within.rows[order], *found.rows))
 
     def _continue(self, beliefs: Beliefs, rng: np.random.Generator, seen: Seen) -> Rows | None:
         """The candidate with the highest gain; with many networks in training a batch of them."""

@@ -39,6 +39,9 @@ _TARGET = "target"
 # How often one's own latency function is asked to draw one network directly, at most; a sampler
 # may ask for `ground.MOST_ASKED` more, so that a proposal asks no more than 2000 times.
 _QUESTIONS = 1000
+# Answers of a latency function, the latest ones: some 800 bytes each. What samplers look at is
+# remembered by its encoding as well.
+_MOST_REMEMBERED = 20_000
 
 
 def optimize(
@@ -208,7 +211,7 @@ class _Caller:
 
 @dataclass(slots=True, kw_only=True)
 class _Asked:
-    """One's own latency function, asked once for each architecture."""
+    """One's own latency function; what it said of the latest architectures is remembered."""
 
     function: Callable[[Architecture], float]
     known: dict[Architecture, float] = field(default_factory=dict)
@@ -221,6 +224,8 @@ class _Asked:
                 raise MnasError(f"latency gave no number for {arch.id}: {error}") from error
             if not math.isfinite(ms) or ms <= 0:
                 raise MnasError(f"latency must give milliseconds above 0; got {ms!r} for {arch.id}")
+            if len(self.known) >= _MOST_REMEMBERED:
+                self.known.pop(next(iter(self.known)))
             self.known[arch] = ms
         return Latency(ms=self.known[arch], low_ms=None, high_ms=None, predicted_share=0.0)
 

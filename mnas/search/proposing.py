@@ -91,11 +91,18 @@ class Proposer:
             if each.outcome.values is not None or each.outcome.says_nothing:
                 self._last_started = each.number
 
-    def propose(self) -> Proposal:
-        """Ask for the next candidate; it may be over a limit or known already."""
-        number, wanted = self._next_number, self._wanted
+    def propose(self) -> Proposal | None:
+        """Ask for the next candidate; it may be over a limit or known already.
+
+        Returns:
+            None if the sampler found no network within the limits that is new.
+        """
+        number = self._next_number
+        answer = self._talk.ask(number, self._seeded_sampler(number), self._wanted)
+        if answer is None:
+            return None
+        suggested, notes = answer
         self._next_number, self._wanted = number + 1, None
-        suggested, notes = self._talk.ask(number, self._seeded_sampler(number), wanted)
         architecture = self._space.decode(suggested)
         return Proposal(
             number=number,

@@ -95,7 +95,6 @@ class RowSampler(optuna.samplers.BaseSampler):
         self._distributions: dict[str, BaseDistribution] = {
             name: CategoricalDistribution(options) for name, options in ground.space.choices.items()
         }
-        self._found_nothing = False
 
     def seeded(self, seed: int) -> "RowSampler":
         """This sampler, with the random numbers of one proposal."""
@@ -120,24 +119,23 @@ class RowSampler(optuna.samplers.BaseSampler):
         """The options of the row that the strategy proposes."""
         if "fixed_params" in trial.system_attrs:  # decided by others
             return self.filled({})
-        return self.ask(trial.number)
+        # A study must get something: it is known already, or over a limit.
+        return self.ask(trial.number) or self.filled({})
 
-    def ask(self, number: int) -> dict[str, Option]:
+    def ask(self, number: int) -> dict[str, Option] | None:
         """The options of the row that the strategy proposes, for every choice.
 
         Args:
             number: Names the proposal until `hear`.
+
+        Returns:
+            None if it found no network within the limits that is new.
         """
         self._ground.begin_proposal()
-        row = None
-        if not self._found_nothing:
-            row = self._strategy.propose(number, self._rng, self._seen)
+        row = self._strategy.propose(number, self._rng, self._seen)
         if row is None:
-            # Whoever asked will find that it is known or over a limit, and draw directly at last.
-            self._found_nothing = True
-            row = self._ground.compiled.sample(1, self._rng)[0]
-        else:
-            self._seen.add(row)
+            return None
+        self._seen.add(row)
         return _options(self._ground, row)
 
     def filled(self, wanted: Mapping[str, Option]) -> dict[str, Option]:

@@ -1,7 +1,7 @@
 """Where a search stands: what is known, who climbs, whether the front still moves. No I/O."""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -60,9 +60,13 @@ class Standing:
         """A proposal was over a limit."""
         self.known.add(architecture_id)
         self.infeasible += 1
+        self.note_over(lambda: architecture_id, over)
+
+    def note_over(self, architecture_id: Callable[[], str], over: Mapping[str, float]) -> None:
+        """A network that was looked at is over a limit; its id is asked for if none was nearer."""
         excess = max(over.values())
         if self.nearest is None or excess < self.nearest[0]:
-            self.nearest = excess, architecture_id, over
+            self.nearest = excess, architecture_id(), over
 
     def note_score(self, rung: int, accuracy: float, costs: Costs) -> bool:
         """A rung was finished.

@@ -175,6 +175,10 @@ class TrialLoop:
             if not self._enqueue():
                 return None
             proposal = self._proposer.propose()
+            if proposal is None:
+                if not self._enqueue_drawn():
+                    return None
+                continue
             candidate_id = proposal.architecture.id
             assessment = self._limits.assess(proposal.architecture)
             if assessment.is_feasible and candidate_id in self._standing.known:
@@ -221,12 +225,14 @@ class TrialLoop:
             if arch.id not in self._standing.known:
                 self._proposer.enqueue(arch)
                 return True
-        if self._proposer.wants_direct:
-            drawn = self._draw()
-            if drawn is None:
-                return False
+        return not self._proposer.wants_direct or self._enqueue_drawn()
+
+    def _enqueue_drawn(self) -> bool:
+        """Propose a feasible network that is drawn without the sampler; False if none is left."""
+        drawn = self._draw()
+        if drawn is not None:
             self._proposer.enqueue(drawn)
-        return True
+        return drawn is not None
 
     def _adopted(self, candidate: Candidate) -> Candidate | None:
         """Take the scores that earlier runs have; gives what is still to be trained, if any is."""
@@ -250,10 +256,18 @@ class TrialLoop:
             self._space,
             self._proposer.direct_rng(),
             seen=self._standing.known,
-            is_feasible=lambda arch: self._limits.assess(arch).is_feasible,
-            excess=lambda arch: max(self._limits.assess(arch).violations.values(), default=0.0),
+            is_feasible=lambda arch: self._excess(arch) <= 0,
+            excess=self._excess,
             questions=self._questions,
         )
+
+    def _excess(self, arch: Architecture) -> float:
+        """How far a network that is drawn is over the limits; 0 or less within all of them."""
+        over = self._limits.assess(arch).violations
+        excess = max(over.values(), default=0.0)
+        if excess > 0:
+            self._standing.note_over(lambda: arch.id, over)
+        return excess
 
     def _start(self, candidate: Candidate) -> None:
         arch = candidate.proposal.architecture

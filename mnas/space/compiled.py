@@ -50,7 +50,7 @@ class CompiledSpace:
     _siblings: tuple[tuple[int, Rows] | None, ...] = field(repr=False)
     _counts: dict[int, Costs] = field(repr=False, default_factory=dict)  # filled on first use
     # The latest rows of each network and what they read, since much is asked of the same rows.
-    _latest: dict[int, tuple[bytes, list[Entries]]] = field(repr=False, default_factory=dict)
+    _latest: dict[int, tuple[Any, list[Entries]]] = field(repr=False, default_factory=dict)
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Random canonical rows: every active choice uniform, as `SearchSpace.sample` draws."""
@@ -141,6 +141,7 @@ class CompiledSpace:
             second: (n, d) rows, their mates.
             rng: Tosses the coins.
         """
+        first, second = self._checked(first), self._checked(second)
         if len(first) != len(second):
             raise InvalidChoicesError(
                 f"every row needs one mate; got {len(first)} and {len(second)} rows"
@@ -262,7 +263,7 @@ class CompiledSpace:
         chain = self._tables.chains[network]
         if columns.shape[1] > _MOST_REMEMBERED:
             return _walk(chain, columns)
-        key, latest = columns.tobytes(), self._latest.get(network)
+        key, latest = (columns.shape, columns.tobytes()), self._latest.get(network)
         if latest is None or latest[0] != key:
             latest = self._latest[network] = key, list(_walk(chain, columns))
         return latest[1]

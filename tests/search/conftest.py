@@ -84,7 +84,7 @@ def make_loop(space):
         where = parts.pop("space", space)
         objectives = Objectives(targets=("cpu",), with_latency=True)
         limits = Limits(
-            predictors={"cpu": FormulaPredictor()},
+            predictors={"cpu": parts.pop("predictor", None) or FormulaPredictor()},
             budgets_ms={} if budget_ms is None else {"cpu": budget_ms},
         )
         return TrialLoop(

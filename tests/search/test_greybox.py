@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 from formulas import FormulaPredictor
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import mnas
 from mnas.arch import count
@@ -213,6 +214,24 @@ def test_believed_networks_are_as_if_scored_as_expected():
     for each in (believed, outlook):
         assert each.means == pytest.approx(scored.means)
         assert each.deviations == pytest.approx(scored.deviations)
+
+
+def test_a_proposal_is_computed_on_one_core(monkeypatch):
+    threads = []
+
+    def watched(*args, **named):
+        threads.extend(
+            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        )
+        return fit(*args, **named)
+
+    monkeypatch.setattr("mnas.search.greybox.fit", watched)
+    with threadpool_limits(2, user_api="blas"):
+        mnas.optimize(
+            "small_digits", lambda arch: count(arch).macs, latency=macs_ms, trials=8, seed=0
+        )
+
+    assert set(threads) == {1}
 
 
 def test_many_networks_in_training_share_one_model(monkeypatch):

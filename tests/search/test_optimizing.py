@@ -1,3 +1,4 @@
+import itertools
 import math
 import sys
 
@@ -7,6 +8,8 @@ import mnas
 from mnas.arch import UnknownNameError, count
 from mnas.search.ledger import EvaluationFailuresError
 from mnas.search.limits import BudgetError
+from mnas.search.optimizing import _Asked
+from mnas.search.proposing import Proposer
 
 
 def macs_ms(arch):
@@ -45,6 +48,19 @@ def test_without_a_budget_the_front_of_score_and_latency_is_searched(space):
     assert front["accuracy"].is_monotonic_increasing
 
 
+def test_answers_of_a_latency_function_are_forgotten_one_by_one(space, monkeypatch):
+    monkeypatch.setattr("mnas.search.optimizing._MOST_REMEMBERED", 3)
+    first, *others = itertools.islice(space.enumerate(), 5)
+    asked = []
+    predictor = _Asked(function=lambda arch: asked.append(arch) or macs_ms(arch))
+
+    for arch in (first, first, *others, first):
+        assert predictor.predict(arch).ms == macs_ms(arch)
+
+    assert asked == [first, *others, first]
+    assert len(predictor.known) == 3
+
+
 def test_latency_is_asked_once_for_each_architecture(space):
     asked = []
 
@@ -57,10 +73,20 @@ def test_latency_is_asked_once_for_each_architecture(space):
     assert len(asked) == len(set(asked))
 
 
-def test_batch_is_the_number_of_scores_between_two_looks_at_results(space):
-    run = mnas.optimize(space, size, latency=macs_ms, budget_ms=0.2, trials=8, batch=4)
+def test_batch_is_the_number_of_scores_between_two_looks_at_results(space, monkeypatch):
+    happened = []
+    propose = Proposer.propose
+    monkeypatch.setattr(
+        Proposer, "propose", lambda proposer: happened.append("propose") or propose(proposer)
+    )
 
-    assert len(run.records().query("state == 'complete'")) == 8
+    def score(arch):
+        happened.append("score")
+        return size(arch)
+
+    mnas.optimize(space, score, latency=macs_ms, trials=8, batch=4, sampler="random")
+
+    assert happened == [*["propose"] * 4, *["score"] * 4] * 2
 
 
 def test_score_that_raises_is_a_record_with_its_reason(space):

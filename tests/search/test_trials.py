@@ -4,8 +4,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from formulas import FormulaExecutor
+from formulas import FormulaExecutor, FormulaPredictor
 
+from mnas.arch import block_counts
+from mnas.latency import LatencyTable, TableRow, Target
 from mnas.results import RecordStore, RunError
 from mnas.search.ledger import EvaluationFailuresError
 from mnas.search.samplers import SAMPLERS
@@ -124,6 +126,55 @@ def test_killed_search_resumes_to_the_records_of_an_undisturbed_one(
 
     assert resumed == undisturbed
     assert not set(first.performed) & set(second.performed)
+
+
+@pytest.mark.usefixtures("young_populations")
+@pytest.mark.parametrize("sampler", ["greybox", "evolution", "random"])
+def test_killed_search_with_a_table_resumes_alike_also_where_greybox_forgets(
+    make_loop, space, tmp_path, sampler, monkeypatch
+):
+    monkeypatch.setattr("mnas.search.evidence.MOST_KEPT", 8)
+    rows = tuple(
+        TableRow(block=key, ms=ms, wall_ms=ms, spread=0.0, runs=10, status="measured")
+        for key, block in space.reachable_blocks().items()
+        for ms in [0.001 + block_counts(block)[1] / 1e6]
+    )
+    table = LatencyTable(target=Target(), device="made up", runtime_version="0", rows=rows)
+    search = {"trials": 24, "budget_ms": 0.2, "sampler": sampler, "predictor": table}
+    with RecordStore(":memory:") as store:
+        make_loop(store, **search).run()
+        undisturbed = without_times(store)
+
+    with RecordStore(tmp_path / "records.db") as store:
+        with pytest.raises(KeyboardInterrupt, match="kill"):
+            make_loop(store, **search, executor=FormulaExecutor(dies_after=17)).run()
+        make_loop(store, **search).run()
+
+        assert without_times(store) == undisturbed
+
+
+@pytest.mark.parametrize("sampler", ["greybox", "evolution", "random"])
+def test_our_samplers_propose_every_network_within_the_limits_and_nothing_else(
+    make_loop, space, tmp_path, sampler, monkeypatch
+):
+    monkeypatch.setattr("mnas.search.evolution.POPULATION", 4)
+    monkeypatch.setattr("mnas.search.evolution.TOURNAMENT", 2)
+    ms = FormulaPredictor().predict
+    budget_ms = sorted(ms(arch).ms for arch in space.enumerate())[7]
+    within = {arch.id for arch in space.enumerate() if ms(arch).ms <= budget_ms}
+    search = {"trials": 20, "epochs": (1,), "budget_ms": budget_ms, "sampler": sampler}
+    with RecordStore(":memory:") as store:
+        make_loop(store, **search).run()
+        undisturbed = without_times(store)
+
+    assert {record.id for record in undisturbed} == within
+    for dies_after in range(len(within)):
+        with RecordStore(tmp_path / f"{dies_after}.db") as store:
+            with pytest.raises(KeyboardInterrupt, match="kill"):
+                make_loop(store, **search, executor=FormulaExecutor(dies_after=dies_after)).run()
+            make_loop(store, **search).run()
+
+            assert without_times(store) == undisturbed
 
 
 def test_full_disk_ends_a_search_which_goes_on_when_there_is_room(make_loop, tmp_path):

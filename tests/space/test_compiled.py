@@ -241,6 +241,26 @@ def test_shipped_spaces_compile_and_count_exactly(name):
         assert compiled.decode(compiled.encode(arch)) == arch
 
 
+def test_a_space_of_one_network_is_counted_for_any_number_of_rows():
+    stage = {
+        **{"op": "inverted_residual", "depth": 1, "kernel": 3, "expansion": 3},
+        **{"out_channels": 24, "stride": 2, "activation": "relu"},
+    }
+    fixed = {"schema": "mnas.space/1", "name": "one", "stages": [stage], "head": [{"op": "pool"}]}
+    space = space_of_document(
+        {
+            **fixed,
+            "input": {"channels": 3, "resolution": 32},
+            "stem": {"kernel": 3, "stride": 2, "out_channels": 16, "activation": "relu"},
+        }
+    )
+    compiled, rng = space.compile(), np.random.default_rng(0)
+    (only,) = space.enumerate()
+
+    for rows in (5, 1, 3, 0):
+        assert compiled.params(compiled.sample(rows, rng)).tolist() == [count(only).params] * rows
+
+
 def test_what_is_no_row_is_refused():
     compiled = SMALL.compile()
     rows = compiled.sample(3, np.random.default_rng(0))
