@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 _EVERY_S = 2.0
 _LAST_S = 30.0  # what the end of a search waits for its mirror, at most
 _SEQUENCE = "mnas:records"
+_Place = tuple[int, int | None]  # number and rung, of which there is one record
 
 
 class Mirror:
@@ -59,6 +60,7 @@ class Mirror:
         self._top_epochs = top_epochs
         self._study: optuna.Study | None = None
         self._done = 0
+        self._last: _Place | None = None
         self._is_ending = threading.Event()
 
     @contextlib.contextmanager
@@ -85,7 +87,7 @@ class Mirror:
         with RecordStore(self._records, read_only=True) as store:
             rows = store.since(self._done)
         for record in rows:
-            if record.kind == "trial":
+            if record.kind == "trial" and (record.number, record.rung) != self._last:
                 study.add_trial(self._trial(record))
             self._done += 1
             study.set_user_attr(_SEQUENCE, self._done)
@@ -101,6 +103,7 @@ class Mirror:
                 load_if_exists=True,
             )
             self._done = int(study.user_attrs.get(_SEQUENCE, 0))
+            self._last = _last_place(study)
             self._study = study
         return self._study
 
@@ -149,3 +152,11 @@ class Mirror:
             },
             constraints=self._limits.violations_of(record),
         )
+
+
+def _last_place(study: optuna.Study) -> _Place | None:
+    """Which record the last trial is: whoever wrote it may have died before it counted it."""
+    trials = study.get_trials(deepcopy=False)
+    if not trials or "number" not in trials[-1].user_attrs:  # somebody else may have added one
+        return None
+    return trials[-1].user_attrs["number"], trials[-1].user_attrs["rung"]

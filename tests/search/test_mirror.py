@@ -69,6 +69,28 @@ def test_every_record_is_a_trial_and_a_resumed_mirror_adds_only_what_is_new(
     assert 0 < added < len(records)
 
 
+def test_a_record_is_one_trial_also_where_the_mirror_died_before_it_counted_it(
+    make_mirror, make_loop, tmp_path, monkeypatch
+):
+    url = f"sqlite:///{tmp_path}/mirror.db"
+    records = searched(make_loop, tmp_path, 6)
+    count, counted = optuna.Study.set_user_attr, []
+
+    def count_three_and_die(study, key, value):
+        if len(counted) == 3:
+            raise ConnectionError("killed")
+        counted.append(value)
+        count(study, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "set_user_attr", count_three_and_die)
+        with pytest.raises(ConnectionError, match="killed"):
+            make_mirror(url).fill()
+    make_mirror(url).fill()
+
+    require_mirrored(optuna.load_study(study_name="tiny", storage=url), records)
+
+
 def test_storage_that_cannot_be_reached_is_a_warning_and_nothing_more(
     make_mirror, make_loop, tmp_path, caplog
 ):
