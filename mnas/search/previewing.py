@@ -6,19 +6,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mnas.arch import Architecture, count
 from mnas.latency import LatencyTable, find_table, plan_measurement
 from mnas.search.confirming import most_timed_at_once
 from mnas.search.experiment import load_experiment
+from mnas.search.ground import Ground
 from mnas.search.limits import Limits
 from mnas.search.observing import Observer, Step, ignore
 from mnas.search.pace import try_pace
-from mnas.search.preparing import limits_of, prepare, refuse_impossible_limits
+from mnas.search.preparing import (
+    limits_of,
+    objectives_of,
+    prepare,
+    refuse_impossible_limits,
+)
 from mnas.search.sections import INLINE, TargetSection, WorkersSection
 from mnas.search.tables import NETWORKS_TO_VERIFY, target_of
 from mnas.space import SearchSpace
 
 _SAMPLES = 2000
+_ROUNDS, _PARENTS = 50, 64  # of mutation, to find a large network within the limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +67,9 @@ class Preview:
         feasible_share: Share of uniform samples within every limit; None while a table is missing.
         fastest_id: Id of the fastest network of the space on the first target; None as above.
         fastest_ms: Its predicted latency in milliseconds.
-        largest_id: Id of the network with the most parameters among the samples within every
+        largest_id: Id of the network with the most parameters that was found within every
             limit: the most accurate-looking one, since larger networks are mostly the more
-            accurate ones; None as above, or where no sample is within.
+            accurate ones; None as above, or where none was found.
         largest_ms: Its predicted latency on the first target, in milliseconds.
         largest_params: Its parameters.
         images: Training images of one epoch.
@@ -130,7 +139,7 @@ def preview_search(
         refuse_impossible_limits(space, limits)
         within = [arch for arch in samples if limits.assess(arch).is_feasible]
         share = len(within) / _SAMPLES
-        largest = max(within, key=lambda arch: (count(arch).params, arch.id), default=None)
+        largest = _largest_of(Ground(space, limits, objectives_of(experiment)))
         first = tables[experiment.target.name]
         fastest = space.cheapest(first.block_ms)
         fastest_id, fastest_ms = fastest.id, first.predict(fastest).ms
@@ -165,6 +174,17 @@ def preview_search(
         + contenders * confirm.seeds * confirm.epochs,
         tables=tuple(previews),
     )
+
+
+def _largest_of(ground: Ground) -> Architecture | None:
+    """The most parameters within every limit that random networks and their mutants come to."""
+    rng = np.random.default_rng(0)
+    found = ground.feasible(_SAMPLES, rng)
+    for _ in range(_ROUNDS):
+        found = found[np.argsort(-found.sizes[:, 0], kind="stable")[:_PARENTS]]
+        born = ground.look(ground.compiled.mutate(found.rows.repeat(4, axis=0), rng))
+        found = found.joined(born[born.is_feasible])
+    return ground.compiled.decode(found.rows[found.sizes[:, 0].argmax()]) if len(found) else None
 
 
 def _trainings_at_once(workers: WorkersSection) -> int:
