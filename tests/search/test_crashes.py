@@ -1,4 +1,9 @@
-"""kill -9 of the driver, of Ray's raylet and of workers, at random moments: nothing is lost."""
+"""kill -9 of the driver, of Ray's raylet and of workers, at random moments: nothing is lost.
+
+The default tests kill four times. `MNAS_CRASHES=100 pytest -m slow tests/search/test_crashes.py`
+kills a hundred drivers without Ray, then a hundred workers, raylets and drivers in turn, which the
+samplers share; 24 each if it is not set. A test that killed fewer than it was asked fails.
+"""
 
 import os
 import random
@@ -6,33 +11,45 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from driver_to_kill import drive
 
 from mnas.results import RecordStore
 from mnas.search.reaper import start_ticks
 
-HERE = Path(__file__).parent
-TRIALS = 30
+TESTS = Path(__file__).parents[1]
 END_S = 120
+# Workers go on without a raylet until Ray has missed it five times: 15 s by Ray's own 3 s.
+SOON = {"RAY_health_check_period_ms": "100"}
+CRASHES = int(os.environ.get("MNAS_CRASHES", "24"))
+
+
+def trials_for(kills: int) -> int:
+    """So many that the search is not done before the last kill."""
+    return 8 * kills + 20
 
 
 class Driver:
     """A search in a process of its own, in a folder that is kept between its lives."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, sampler: str, trials: int) -> None:
         self.folder = folder
-        environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
-        command = [sys.executable, str(HERE / "driver_to_kill.py"), str(folder)]
+        environment = os.environ | SOON | {"PYTHONPATH": str(TESTS)}
+        command = [sys.executable, str(TESTS / "driver_to_kill.py"), str(folder)]
         self.process = subprocess.Popen(
-            [*command, str(workers), str(TRIALS)], env=environment, stderr=subprocess.DEVNULL
+            [*command, str(workers), sampler, str(trials)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
-    def ended(self, seconds: float) -> bool:
+    def ended(self, seconds: float = END_S) -> bool:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -41,6 +58,36 @@ class Driver:
 
     def offspring(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self, kind: str) -> None:
+        """kill -9 of one that lives, as soon as there is one; the others are left alone."""
+        deadline = time.monotonic() + END_S
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"the search ended before its {kind} was killed"
+            for each in self.victims(kind):
+                ticks = start_ticks(each.pid)
+                if ticks is not None:
+                    os.kill(each.pid, signal.SIGKILL)
+                    assert_gone({each.pid: ticks})
+                    return
+            time.sleep(0.005)
+        pytest.fail(f"there is no {kind} to kill")
+
+    def victims(self, kind: str) -> list[psutil.Process]:
+        if kind == "driver":
+            return [psutil.Process(self.process.pid)]
+        return [each for each in self.offspring() if NAMES[kind] in name_of(each)]
+
+
+# Ray's other processes are no workers: ray::IDLE waits for work that never comes.
+NAMES = {"raylet": "/raylet/raylet", "worker": "ray::Worker"}
+
+
+def name_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline()[:1])
+    except psutil.Error:
+        return ""
 
 
 def finished(folder: Path) -> list:
@@ -60,42 +107,74 @@ def keys(records) -> set[str]:
     return {f"{record.id}-{record.epochs}" for record in records if record.state == "complete"}
 
 
-def kill_until_done(folder: Path, space: str, *, workers: int, kills: int, seed: int, victim):
-    """Start the search again and again, each time killing somebody at a random moment."""
+def kill_until_done(
+    folder: Path, space: str, kinds: Sequence[str], *, workers: int, sampler: str
+) -> tuple[list, Counter]:
+    """Start the search again and again, each time killing somebody at a random moment.
+
+    Args:
+        folder: Of the search.
+        space: Its text.
+        kinds: Whom to kill: `driver`, `raylet`, `worker`; in an order that chance decides.
+        workers: Of Ray; 0 for none.
+        sampler: The name of one.
+
+    Returns:
+        The records, and how many of each kind were killed.
+    """
     folder.mkdir()
     (folder / "tiny.yaml").write_text(space)
-    rng = random.Random(seed)
-    done: set[str] = set()
-    for _ in range(kills):
-        before = begun(folder)
-        driver = Driver(folder, workers)
-        wait_for_progress(driver, before, rng)
-        processes = driver.offspring() if driver.process.poll() is None else []
-        ticks = {each.pid: start_ticks(each.pid) for each in processes}
-        victim(driver, processes, rng)
-        if not driver.ended(END_S):  # a lost worker alone does not end the search
+    rng = random.Random(len(kinds))
+    waiting = deque(rng.sample(kinds, len(kinds)))
+    killed: Counter = Counter()
+    returncode = None
+    while returncode != 0:
+        done, before = keys(finished(folder)), begun(folder)
+        endings = killed["driver"] + killed["raylet"]
+        driver = Driver(folder, workers, sampler, trials_for(len(kinds)))
+        try:
+            ticks = kill_somebody(driver, waiting, killed, rng)
+            assert driver.ended(), f"the search goes on for ever after {killed}"
+        finally:
             driver.process.kill()
-            driver.process.wait()
+        returncode = driver.process.wait()
+        was_ended = killed["driver"] + killed["raylet"] > endings
+        assert was_ended == (returncode != 0), f"exit code {returncode} after {killed}"
         assert_gone(ticks)
         again = {key for key, times in begun(folder).items() if times > before[key]}
         assert not again & done, "a finished evaluation was run again"
-        done |= keys(finished(folder))
-        if driver.process.returncode == 0:
+    lost = begun(folder).total() - len(begun(folder))
+    assert lost <= killed.total() * max(workers, 1), "more evaluations were lost than were running"
+    return finished(folder), killed
+
+
+def kill_somebody(
+    driver: Driver, waiting: deque[str], killed: Counter, rng: random.Random
+) -> dict[int, int | None]:
+    """Kill workers of a driver, and at last what ends it; gives the processes it had then."""
+    ticks: dict[int, int | None] = {}
+    # A candidate whose worker is killed twice is at fault itself: let the next one begin.
+    at_least = 0
+    while waiting:
+        wait_for_progress(driver, at_least + rng.randrange(4))
+        time.sleep(rng.random() * 0.1)
+        ticks = {each.pid: start_ticks(each.pid) for each in driver.offspring()}
+        kind = waiting.popleft()
+        driver.kill(kind)
+        killed[kind] += 1
+        if kind != "worker":
             break
-    last = Driver(folder, workers)
-    assert last.ended(END_S)
-    assert last.process.returncode == 0
-    return finished(folder)
+        at_least = 2
+    return ticks
 
 
-def wait_for_progress(driver: Driver, before: Counter, rng: random.Random) -> None:
-    wanted = before.total() + rng.randrange(4)
+def wait_for_progress(driver: Driver, evaluations: int) -> None:
+    wanted = begun(driver.folder).total() + evaluations
     deadline = time.monotonic() + END_S
-    while begun(driver.folder).total() < wanted and time.monotonic() < deadline:
-        if driver.process.poll() is not None:
-            return
+    while begun(driver.folder).total() < wanted:
+        assert driver.process.poll() is None, f"the search ended: {driver.process.returncode}"
+        assert time.monotonic() < deadline, "the search makes no progress"
         time.sleep(0.005)
-    time.sleep(rng.random() * 0.1)
 
 
 def assert_gone(ticks) -> None:
@@ -108,56 +187,45 @@ def assert_gone(ticks) -> None:
     pytest.fail(f"{len(left)} processes outlive the run")
 
 
-def the_driver(driver, processes, rng) -> None:
-    driver.process.kill()
-
-
-def anybody(driver, processes, rng) -> None:
-    """The driver, the raylet or a worker."""
-    raylets = [each for each in processes if "raylet" in name_of(each)]
-    trainers = [each for each in processes if name_of(each).startswith("ray::")]
-    chosen = rng.choice([[psutil.Process(driver.process.pid)], raylets, trainers])
-    for each in chosen[:1]:
-        os.kill(each.pid, signal.SIGKILL)
-
-
-def name_of(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline()[:1])
-    except psutil.Error:
-        return ""
-
-
-@pytest.fixture
-def undisturbed(tmp_path, tiny):
-    folder = tmp_path / "undisturbed"
+def undisturbed(folder: Path, space: str, kills: int, sampler: str) -> list:
     folder.mkdir()
-    (folder / "tiny.yaml").write_text(tiny)
-    driver = Driver(folder, 0)
-    assert driver.ended(END_S)
+    (folder / "tiny.yaml").write_text(space)
+    drive(folder, 0, sampler, trials_for(kills))
     return finished(folder)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(CRASHES, marks=pytest.mark.slow)])
 def test_killed_driver_loses_nothing_and_ends_in_the_records_of_an_undisturbed_one(
-    tmp_path, tiny, undisturbed, kills
+    tmp_path, tiny, kills
 ):
-    records = kill_until_done(
-        tmp_path / "run", tiny, workers=0, kills=kills, seed=kills, victim=the_driver
-    )
+    kinds = ["driver"] * kills
+    records, killed = kill_until_done(tmp_path / "run", tiny, kinds, workers=0, sampler="tpe")
 
-    assert records == undisturbed
+    assert killed == {"driver": kills}
+    assert records == undisturbed(tmp_path / "undisturbed", tiny, kills, "tpe")
+
+
+def in_turn(kills: int) -> list[str]:
+    kinds = ["worker", "raylet", "driver"]
+    return [kinds[index % len(kinds)] for index in range(kills)]
 
 
 @pytest.mark.ray
-@pytest.mark.slow
-def test_whoever_is_killed_every_finished_evaluation_is_there_once(tmp_path, tiny, undisturbed):
-    for seed in range(int(os.environ.get("MNAS_CRASHES", "4"))):
-        records = kill_until_done(
-            tmp_path / f"run{seed}", tiny, workers=1, kills=3, seed=seed, victim=anybody
-        )
+@pytest.mark.parametrize(
+    ("sampler", "kills"),
+    [
+        ("greybox", 2),
+        pytest.param("greybox", CRASHES // 2, marks=pytest.mark.slow),
+        pytest.param("tpe", CRASHES - CRASHES // 2, marks=pytest.mark.slow),
+    ],
+)
+def test_whoever_is_killed_every_finished_evaluation_is_there_once(tmp_path, tiny, sampler, kills):
+    kinds = in_turn(kills)
+    records, killed = kill_until_done(tmp_path / "run", tiny, kinds, workers=1, sampler=sampler)
 
-        complete = [record for record in records if record.state == "complete"]
-        assert len(keys(complete)) == len(complete)
-        assert [record.reason for record in records if record.state == "failed"] == []
-        assert records == undisturbed  # one worker: also the order is the same
+    assert killed == Counter(kinds)
+    complete = [record for record in records if record.state == "complete"]
+    assert len(keys(complete)) == len(complete)
+    assert [record.reason for record in records if record.state == "failed"] == []
+    # One worker: also the order is the same.
+    assert records == undisturbed(tmp_path / "undisturbed", tiny, kills, sampler)

@@ -1,6 +1,6 @@
 """A driver to be killed: the real loop, records, lock and workers, a formula for training.
 
-`python driver_to_kill.py FOLDER WORKERS TRIALS`; 0 workers is the inline executor.
+`python driver_to_kill.py FOLDER WORKERS SAMPLER TRIALS`; 0 workers is the inline executor.
 """
 
 import sys
@@ -22,7 +22,7 @@ from mnas.search.trials import Plan, TrialLoop
 from mnas.space import load_space
 
 
-def drive(folder: Path, workers: int, trials: int) -> None:
+def drive(folder: Path, workers: int, sampler: str, trials: int) -> None:
     space = load_space(folder / "tiny.yaml").for_data(num_classes=10, channels=1)
     checkpoints = folder / "checkpoints" / "proxy"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def drive(folder: Path, workers: int, trials: int) -> None:
                 objectives=objectives,
                 proposer=Proposer(
                     space,
-                    sampler_factory("tpe", Ground(space, limits, objectives)),
+                    sampler_factory(sampler, Ground(space, limits, objectives)),
                     seed=0,
                     directions=objectives.directions,
                 ),
@@ -59,4 +59,4 @@ def drive(folder: Path, workers: int, trials: int) -> None:
 
 
 if __name__ == "__main__":
-    drive(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    drive(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
