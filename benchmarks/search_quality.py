@@ -6,7 +6,7 @@ A sampler sees one of the three, drawn for each network and seed. What it choose
 with the highest score it saw, is judged on the mean of the other two. Every sampler of mnas is
 told latency and limits in the same way, by `mnas.optimize`; `plain-tpe` and `plain-nsga2` are
 Optuna alone: no table, so that a network over the budget, or one seen before, costs a training.
-Other libraries run in an environment of their own (`--peer`, see search_peer.py); what they propose
+Other libraries run in an environment of their own (`--peer`, see peer_search.py); what they propose
 over the budget, or again, costs no training either.
 
 With `--keep` every finished search is kept at once in a file, and is not done again: a comparison
