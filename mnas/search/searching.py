@@ -30,7 +30,7 @@ from mnas.search.run_files import (
 from mnas.search.sections import INLINE
 from mnas.search.session import ExecutorFactory, Session, input_hashes
 from mnas.search.stopping import StopRequest
-from mnas.search.tables import announcement_of, table_of_run
+from mnas.search.tables import announcement_of, refuse_other_tables, table_of_run
 from mnas.search.warm_start import read_warm_start
 from mnas.search.work import Bench
 
@@ -92,11 +92,12 @@ def run_search(
     refuse_other_experiment(directory, resolved)
     refuse_held(directory)
     prepared = prepare(experiment, observer)
-    refuse_other_inputs(directory, input_hashes(prepared))
+    hashes = input_hashes(prepared)
+    refuse_other_inputs(directory, hashes)
     earlier = read_warm_start(
         experiment.warm_start,
         prepared.space,
-        hashes=input_hashes(prepared),
+        hashes=hashes,
         epochs=experiment.proxy.epochs,
         seed=experiment.search.seed,
     )
@@ -116,6 +117,10 @@ def run_search(
     # Nothing has been written into the folder of the run so far: a refused one leaves no trace.
     make_folder(directory)
     with hold_run(directory), watched(directory):
+        # While this process measured, another may have begun a run here and ended.
+        refuse_other_experiment(directory, resolved)
+        refuse_other_inputs(directory, hashes)
+        refuse_other_tables(directory, tables)
         write_experiment(directory, resolved)
         for name, table in tables.items():
             table.save(directory / "tables" / f"{name}.csv")

@@ -18,6 +18,7 @@ from mnas.latency import (
 )
 from mnas.latency.addresses import ByCommand
 from mnas.search.observing import Observer, Step
+from mnas.search.overrides import InvalidExperimentError
 from mnas.search.sections import TargetSection
 from mnas.space import SearchSpace
 
@@ -79,6 +80,26 @@ def table_of_run(
             _ask(section, observer, table)
     table.require(target)
     return table
+
+
+def refuse_other_tables(directory: Path, tables: Mapping[str, LatencyTable]) -> None:
+    """Make sure that the copies of tables that a run has by now are the same.
+
+    Args:
+        directory: Of the run, which the caller holds.
+        tables: By target.
+
+    Raises:
+        InvalidExperimentError: The run has another table.
+    """
+    for name, table in tables.items():
+        kept = directory / "tables" / f"{name}.csv"
+        if kept.is_file() and LatencyTable.load(kept).digest != table.digest:
+            raise InvalidExperimentError(
+                f"{directory} was begun by another process while this one prepared, with another "
+                f"table for {name} ({kept}). Run the same command again: it goes on with that "
+                "table; or choose another folder."
+            )
 
 
 def _measured_here(

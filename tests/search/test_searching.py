@@ -19,6 +19,7 @@ from mnas.search import BudgetError, InvalidExperimentError, run_search
 from mnas.search.confirming import Comparison
 from mnas.search.holding import RunHeldError, hold_run
 from mnas.search.ledger import EvaluationFailuresError
+from mnas.search.tables import table_of_run
 from mnas.training import load_data
 
 
@@ -141,6 +142,55 @@ def test_different_experiment_in_the_same_folder_is_refused_with_the_keys(experi
 
     with pytest.raises(InvalidExperimentError, match=r"these keys differ: confirm.seeds, proxy"):
         searched(experiment, "confirm.seeds=3", "proxy.learning_rate=0.01")
+
+
+def _seed(experiment):
+    return ["search.seed=5"]
+
+
+def _space(experiment):
+    path = experiment.parent / "tiny.yaml"
+    path.write_text(path.read_text().replace("kernel: {each: [3, 5]}", "kernel: 3"))
+    return []
+
+
+def _table(experiment):
+    path = experiment.parent / "table.csv"
+    replace(LatencyTable.load(path), measured_at="later").save(path)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_seed, r"holds a run of a different experiment; these keys differ: search\.seed"),
+        (_space, r"was begun with other content: space was"),
+        (_table, r"was begun by another process .* with another table for this-cpu .*same command"),
+    ],
+)
+def test_run_that_began_and_was_killed_while_this_one_measured_is_not_mixed_with_it(
+    experiment, monkeypatch, change, said
+):
+    folder = experiment.parent / "run"
+
+    def content():
+        return {path: path.read_bytes() for path in folder.rglob("*.*") if "lock" not in path.name}
+
+    def measured_meanwhile(*arguments, **options):
+        monkeypatch.setattr("mnas.search.searching.table_of_run", table_of_run)
+        table = table_of_run(*arguments, **options)
+        with pytest.raises(KeyboardInterrupt, match="as kill -9 would"):
+            searched(experiment, *change(experiment), executor=WeightsExecutor(dies_after=2))
+        others.update(content())
+        return table
+
+    others = {}
+    monkeypatch.setattr("mnas.search.searching.table_of_run", measured_meanwhile)
+    with pytest.raises(InvalidExperimentError, match=said):
+        searched(experiment)
+
+    assert folder / "experiment.yaml" in others
+    assert content() == others
 
 
 def test_run_that_another_driver_holds_is_refused(experiment):
