@@ -114,6 +114,7 @@ def optimize(
         RecordStore(":memory:" if folder is None else folder / "records.db") as store,
     ):
         if folder is not None:
+            refuse_other_experiment(folder, experiment)  # another process may have begun meanwhile
             write_experiment(folder, experiment)
             write_environment(folder, environment)
         try:
