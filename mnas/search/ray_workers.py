@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from mnas.search.work import Bench, Task
 from mnas.training import Score
 
 logger = logging.getLogger(__name__)
-_TRIES = 2  # a candidate whose worker dies twice is at fault itself
+_DEATHS = 2  # a candidate of which two workers die is at fault itself
+_LOSSES = 10  # so often a task is lost, whoever is at fault, before it is given up
 _START_TRIES = 5  # workers in a row that die before they are ready
 _PATIENCE_S = 300.0  # without any living worker, before the run ends; it can be resumed
 
@@ -24,11 +26,26 @@ class WorkersError(MnasError):
     """Ray did not start, or no worker did."""
 
 
+@dataclass(slots=True)
+class _Job:
+    """A task on its way through the workers."""
+
+    ticket: int
+    task: Task
+    deaths: int = 0  # of workers, by this task
+    losses: int = 0  # however the task was lost
+    actor: Any = None
+    taken: Any = None  # what the worker answers before it begins
+    lost_nodes: frozenset[str] = field(default_factory=frozenset)  # known when it was handed over
+
+
 class RayExecutor:
     """Long-lived Ray actors, one task each at a time.
 
-    A worker that dies is replaced and its task is tried again; a task whose worker dies twice is
-    a score that failed with `worker_died`. Workers that a cluster cannot place yet are waited
+    A worker that dies is replaced and its task is tried again; a task of which two workers die is
+    a score that failed with `worker_died`. It is no fault of the task if the worker was dead
+    before, if Ray has lost a node since, or cannot say that the worker is dead; only a task that
+    was lost ten times is given up all the same. Workers that a cluster cannot place yet are waited
     for, beside the work of the others, so a lost node only makes a search slower.
 
     Args:
@@ -62,9 +79,10 @@ class RayExecutor:
         self._bench = self._ray.put(bench)
         self._actor_class = self._ray.remote(_actor_class())
         self._idle: deque[Any] = deque()
-        self._starting: dict[Any, Any] = {}
-        self._running: dict[Any, tuple[int, Task, Any, int]] = {}
-        self._waiting: deque[tuple[int, Task, int]] = deque()
+        self._starting: dict[Any, tuple[Any, frozenset[str]]] = {}
+        self._running: dict[Any, _Job] = {}
+        self._waiting: deque[_Job] = deque()
+        self._lost_nodes: frozenset[str] = frozenset()
         self._failed_starts = 0
         self._alive_at = time.monotonic()
         started()
@@ -83,7 +101,7 @@ class RayExecutor:
         return max(1, len(self._idle) + len(self._running))
 
     def submit(self, ticket: int, task: Task) -> None:
-        self._waiting.append((ticket, task, 1))
+        self._waiting.append(_Job(ticket, task))
         self._dispatch()
 
     def collect(self, timeout: float) -> list[tuple[int, Score]]:
@@ -107,13 +125,16 @@ class RayExecutor:
 
     def _dispatch(self) -> None:
         while self._idle and self._waiting:
-            ticket, task, tries = self._waiting.popleft()
-            actor = self._idle.popleft()
-            self._running[actor.perform.remote(task)] = ticket, task, actor, tries
+            job = self._waiting.popleft()
+            job.actor = self._idle.popleft()
+            job.lost_nodes = self._lost_nodes
+            job.taken = job.actor.is_ready.remote()
+            self._running[job.actor.perform.remote(job.task)] = job
 
     def _finished(self, reference: Any) -> tuple[int, Score] | None:
         """The score of a task that ended; None when it is tried again."""
-        ticket, task, actor, tries = self._running.pop(reference)
+        job = self._running.pop(reference)
+        task = job.task
         try:
             score, weights = self._ray.get(reference)
             if weights is not None and task.weights_to is not None:
@@ -121,23 +142,46 @@ class RayExecutor:
         except self._ray.exceptions.RayTaskError as error:  # an exception of the work itself
             score = _failure(task, f"exception: {error.cause!r}", str(error))
         except self._ray.exceptions.RayError as error:  # the worker died, or Ray ended it
-            logger.warning("a worker died (try %d of %d): %s", tries, _TRIES, error)
-            self._dismiss(actor)
-            if tries < _TRIES:
-                self._waiting.appendleft((ticket, task, tries + 1))
+            job.losses += 1
+            job.deaths += self._died_of(job, error)
+            logger.warning("a worker died (%d of %d by its task): %s", job.deaths, _DEATHS, error)
+            self._dismiss(job.actor)
+            if job.deaths < _DEATHS and job.losses < _LOSSES:
+                self._waiting.appendleft(job)
                 return None
             is_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
             reason = "out_of_memory" if is_memory else "worker_died"
-            return ticket, _failure(task, reason, str(error))
-        self._idle.append(actor)
-        return ticket, score
+            return job.ticket, _failure(task, reason, str(error))
+        self._idle.append(job.actor)
+        return job.ticket, score
+
+    def _died_of(self, job: _Job, error: Exception) -> bool:
+        """Whether a worker lived when it took its task, and died though its node lives."""
+        if self._lost_a_node_since(job.lost_nodes):
+            return False
+        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+            return (
+                False  # out of reach, as on a node of which Ray does not know yet that it is lost
+            )
+        try:
+            self._ray.get(job.taken, timeout=1.0)
+        except self._ray.exceptions.RayError:
+            return False
+        return True
+
+    def _lost_a_node_since(self, known: frozenset[str]) -> bool:
+        """Whether Ray has lost a node, any of them, that was not known to be lost."""
+        self._lost_nodes = frozenset(
+            str(node["NodeID"]) for node in self._ray.nodes() if not node["Alive"]
+        )
+        return not self._lost_nodes <= known
 
     def _welcome(self, reference: Any) -> None:
-        actor = self._starting.pop(reference)
+        actor, lost_nodes = self._starting.pop(reference)
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            self._failed_starts += 1
+            self._failed_starts += not self._lost_a_node_since(lost_nodes)
             logger.warning("a worker did not start: %s", error)
             if self._failed_starts >= _START_TRIES:
                 raise WorkersError(
@@ -154,7 +198,7 @@ class RayExecutor:
             num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0
         )
         actor = options.remote(self._bench)
-        self._starting[actor.is_ready.remote()] = actor
+        self._starting[actor.is_ready.remote()] = actor, self._lost_nodes
 
     def _require_gpus(self, address: str | None) -> None:
         """Workers that no node can ever place would be waited for in vain."""

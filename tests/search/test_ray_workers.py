@@ -1,5 +1,6 @@
 """Workers that die and nodes that go: the search goes on, nothing is lost or done twice."""
 
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -12,7 +13,7 @@ from ray import exceptions as ray_exceptions
 
 from mnas.results import RecordStore
 from mnas.search.ray_workers import RayExecutor, WorkersError
-from mnas.search.work import Bench
+from mnas.search.work import Bench, Task
 
 # Ray leaves sockets and processes to the interpreter's end; neither is a fault of ours.
 pytestmark = [
@@ -157,6 +158,136 @@ def test_gpus_that_ray_does_not_see_are_refused_in_words(bench, monkeypatch):
         RayExecutor(bench, count=2, cpus=1, gpus=0.5)
     assert ray.is_down
     assert ray.asked == []
+
+
+class DyingRay(FakeRay):
+    """Workers that start, and end their tasks, one after the other as they are told to.
+
+    Each is `done`, `died`, `was dead` before it took its task, `unavailable`, or dies as its
+    `node is lost`.
+    """
+
+    def __init__(self, *, starts=(), tasks=()):
+        super().__init__(gpus=0)
+        self.starts, self.tasks = list(starts), list(tasks)
+        self.lost_nodes, self.answers = 0, []
+
+    def nodes(self):
+        return [{"NodeID": "head", "Alive": True}] + [
+            {"NodeID": f"node{number}", "Alive": False} for number in range(self.lost_nodes)
+        ]
+
+    def _options(self, **asked):
+        begun = []
+
+        def is_ready():
+            if not begun:
+                begun.append(self)
+                return self._answer(self.starts.pop(0) if self.starts else "done")
+            return self._answer("died" if self.tasks[:1] == ["was dead"] else "done")
+
+        return SimpleNamespace(
+            remote=lambda bench: SimpleNamespace(
+                is_ready=SimpleNamespace(remote=is_ready),
+                perform=SimpleNamespace(remote=lambda task: self._answer(self.tasks.pop(0))),
+            )
+        )
+
+    def _answer(self, end):
+        self.answers.append(end)
+        return len(self.answers) - 1
+
+    def get(self, reference, timeout=None):
+        end = self.answers[reference]
+        self.lost_nodes += end == "node is lost"
+        if end == "unavailable":
+            raise ray_exceptions.ActorUnavailableError("connection reset", None)
+        if end != "done":
+            raise ray_exceptions.ActorDiedError
+        return SimpleNamespace(reason=None), None
+
+    def kill(self, actor):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        (["died", "done"], None),
+        (["died", "died"], "worker_died"),
+        (["was dead"] * 5 + ["done"], None),
+        (["node is lost"] * 5 + ["done"], None),
+        (["unavailable"] * 5 + ["done"], None),
+        (["node is lost", "died", "was dead", "died"], "worker_died"),
+        (["unavailable"] * 10, "worker_died"),
+    ],
+)
+def test_candidate_is_at_fault_only_where_its_worker_took_it_and_died_on_a_living_node(
+    bench, monkeypatch, ends, reason
+):
+    ray = DyingRay(tasks=ends)
+    monkeypatch.setattr("mnas.search.ray_workers._start_ray", lambda cpus: ray)
+    executor = RayExecutor(bench, count=1, cpus=1)
+    executor.submit(7, SimpleNamespace(epochs=1, seed=0, weights_to=None))
+    scores = []
+    while not scores:
+        scores = executor.collect(timeout=1.0)
+
+    assert [(ticket, score.reason) for ticket, score in scores] == [(7, reason)]
+    assert ray.tasks == []
+
+
+def test_workers_that_were_starting_on_a_lost_node_do_not_end_a_run(bench, monkeypatch):
+    ray = DyingRay(starts=["node is lost"] + ["died"] * 7)
+    monkeypatch.setattr("mnas.search.ray_workers._start_ray", lambda cpus: ray)
+    executor = RayExecutor(bench, count=8, cpus=1)
+    for _ in range(16):
+        executor.collect(timeout=1.0)
+    assert executor.slots == 8
+
+
+def test_five_workers_that_die_while_they_start_end_a_run_though_a_node_was_lost_before(
+    bench, monkeypatch
+):
+    ray = DyingRay(starts=["node is lost"] + ["died"] * 5)
+    monkeypatch.setattr("mnas.search.ray_workers._start_ray", lambda cpus: ray)
+    with pytest.raises(WorkersError, match="5 workers in a row died while they started"):
+        RayExecutor(bench, count=1, cpus=1)
+    assert ray.is_down
+
+
+@pytest.mark.slow
+def test_candidate_that_loses_its_node_twice_is_done_on_the_third(bench, space):
+    from ray.cluster_utils import Cluster
+
+    bench.seconds = 6.0
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    executor = RayExecutor(bench, count=1, cpus=1, address=cluster.address)
+    try:
+        architecture = next(iter(space.enumerate()))
+        executor.submit(7, Task(architecture=architecture, stage="proxy", epochs=1, seed=0))
+        for begun in (1, 2):
+            while len(list(bench.checkpoints.iterdir())) < begun:
+                assert executor.collect(timeout=0.1) == []
+            lost, node = node, cluster.add_node(num_cpus=1)
+            cluster.remove_node(lost, allow_graceful=False)
+            with contextlib.suppress(ProcessLookupError):  # a worker may outlive Ray for a while
+                os.kill(newest_pid(bench.checkpoints), signal.SIGKILL)
+        scores = []
+        while not scores:
+            scores = executor.collect(timeout=1.0)
+    finally:
+        executor.close()
+        cluster.shutdown()
+
+    assert [(ticket, score.state, score.reason) for ticket, score in scores] == [
+        (7, "complete", None)
+    ]
+    assert len(list(bench.checkpoints.iterdir())) == 3
 
 
 @pytest.mark.slow
