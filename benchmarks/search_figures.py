@@ -135,8 +135,8 @@ def words(found: Mapping[str, Any]) -> str:
         lines.append("sampler".ljust(16) + "seeds".rjust(5) + _cells(f"{n}" for n in counts))
         for sampler in dict.fromkeys(row["sampler"] for row in here):
             own = {row["evaluations"]: row for row in here if row["sampler"] == sampler}
-            seeds = min(row["seeds"] for row in own.values())
-            cells = _cells(_cell(own[n]) if n in own else "" for n in counts)
+            seeds = max(row["seeds"] for row in own.values())
+            cells = _cells(_cell(own[n], seeds) if n in own else "" for n in counts)
             lines.append(sampler.ljust(16) + f"{seeds:5d}" + cells)
     lines.append(f"\nIn brackets: 95 % interval of how much more than {found['first']} that is, ")
     lines.append("over the seeds that both have; ~ not distinguishable.")
@@ -163,7 +163,9 @@ def _cells(texts: Iterable[str]) -> str:
     return "".join(f"{text:>24}" for text in texts)
 
 
-def _cell(row: Mapping[str, Any]) -> str:
+def _cell(row: Mapping[str, Any], seeds: int) -> str:
+    if row["seeds"] < seeds:
+        return f"({row['mean']:.3f}, {row['seeds']} seeds)"
     if "more_than_first" not in row:
         return f"{row['mean']:.3f}"
     low, high = row["more_than_first"]

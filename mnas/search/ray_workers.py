@@ -160,9 +160,7 @@ class RayExecutor:
         if self._lost_a_node_since(job.lost_nodes):
             return False
         if isinstance(error, self._ray.exceptions.ActorUnavailableError):
-            return (
-                False  # out of reach, as on a node of which Ray does not know yet that it is lost
-            )
+            return False  # out of reach: its node may be lost, and Ray not know it yet
         try:
             self._ray.get(job.taken, timeout=1.0)
         except self._ray.exceptions.RayError:
