@@ -132,7 +132,8 @@ def kill_until_done(
     while returncode != 0:
         done, before = keys(finished(folder)), begun(folder)
         endings = killed["driver"] + killed["raylet"]
-        driver = Driver(folder, workers, sampler, trials_for(len(kinds)))
+        # When nobody is left to be killed Ray is not needed, and takes long to start.
+        driver = Driver(folder, workers if waiting else 0, sampler, trials_for(len(kinds)))
         try:
             ticks = kill_somebody(driver, waiting, killed, rng)
             assert driver.ended(), f"the search goes on for ever after {killed}"
