@@ -66,7 +66,7 @@ def optimize(
         score: Says how good an architecture is: any finite number, higher is better. It may
             raise: that is a recorded failure with its reason.
         latency: A table, its file, or a function that gives milliseconds; a function is asked
-            once for each architecture, and at most 2000 times for a proposal.
+            once for each architecture (of the latest 20 000), at most 2000 times for a proposal.
         trials: Distinct architectures to score; those over the budget and repeats cost none.
         budget_ms: Highest latency allowed, in milliseconds.
         sampler: `greybox`, `tpe`, `nsga2`, `evolution`, `random`, or `package.module:Class` of
